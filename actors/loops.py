@@ -1,0 +1,19 @@
+"""Background work that goes on whatever happens: errors are logged, the next round comes."""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+
+import structlog
+
+log = structlog.get_logger()
+
+
+async def repeat(name: str, work: Callable[[], Awaitable[float | None]], every: float) -> None:
+    """Run `work` until cancelled, `every` seconds after its end, or after the seconds it returns."""
+    while True:
+        pause: float | None = None
+        try:
+            pause = await work()
+        except Exception as error:  # noqa: BLE001 - the loop must outlive any failure of a round
+            log.warning("loop.failed", loop=name, error=repr(error))
+        await asyncio.sleep(every if pause is None else pause)

@@ -1,0 +1,108 @@
+"""Relays the outbox to the event log, and runs the consumers: daily usage, ingestion, and the webhook inbox."""
+
+import asyncio
+from contextlib import AsyncExitStack
+from typing import Any
+from uuid import UUID
+
+import ray
+import ray.exceptions
+import structlog
+
+from actors.loops import repeat
+from billing.account import StripeAccount
+from billing.inbox import process_inbox
+from configs.settings import Settings
+from domain.events import EventKind, OutboxEvent
+from domain.generation import Usage
+from domain.ids import ChatbotId
+from storage.postgres.database import Database, system_tx, tenant_tx
+from storage.postgres.ledger import Ledger
+from storage.postgres.outbox import Outbox
+from storage.redis.client import connect_redis
+from storage.redis.event_log import STREAM, EventLog
+
+log = structlog.get_logger()
+
+BATCH = 500
+SUPERVISOR = "ingestion-supervisor"
+
+
+class OutboxRelay:
+    """At least once and in order per aggregate: events are marked published after they are in the log."""
+
+    def __init__(self, settings: Settings, database_urls: tuple[str, str]) -> None:
+        self._settings = settings
+        self._database_urls = database_urls
+        self._stack = AsyncExitStack()
+        self._starting = asyncio.Lock()
+        self._started = False
+
+    async def start(self) -> None:
+        """Open everything and begin; harmless when it runs already."""
+        async with self._starting:
+            if self._started:
+                return
+            self._db = await Database.open(*self._database_urls, max_size=4)
+            self._stack.push_async_callback(self._db.close)
+            redis = connect_redis(self._settings.redis_url or "")
+            self._stack.push_async_callback(redis.aclose)
+            self._log = EventLog(redis, transient=(ray.exceptions.RayError, ValueError))
+            self._account = StripeAccount.open(self._settings)
+            self._stack.push_async_callback(self._account.close)
+            for work in (
+                repeat("relay", self._relay, 0.25),
+                repeat("relay-trim", self._trim, 3600),
+                repeat("webhook-inbox", self._inbox, 2),
+                repeat("usage", lambda: self._consume("usage", self._count_usage), 1),
+                repeat("ingestion", lambda: self._consume("ingestion", self._wake_ingestion), 1),
+            ):
+                self._stack.callback(asyncio.create_task(work).cancel)
+            self._started = True
+
+    async def close(self) -> None:
+        await self._stack.aclose()
+
+    async def _relay(self) -> float | None:
+        """Publish one batch; returns at once for more when the batch was full."""
+        async with system_tx(self._db) as tx:
+            outbox = Outbox(tx)
+            events = await outbox.take_unpublished(BATCH)
+            if not events:
+                return None
+            await self._log.append(STREAM, events)
+            await outbox.mark_published([event.id for event in events])
+        return 0.0 if len(events) == BATCH else None
+
+    async def _trim(self) -> None:
+        async with system_tx(self._db) as tx:
+            await Outbox(tx).trim()
+
+    async def _inbox(self) -> None:
+        await process_inbox(self._db, self._account)
+
+    async def _consume(self, group: str, handler: Any) -> None:
+        await self._log.consume(group, "relay", handler)
+
+    async def _count_usage(self, event: OutboxEvent) -> None:
+        """Add a completed message to its day's sums, once."""
+        if event.kind is not EventKind.MESSAGE_COMPLETED:
+            return
+        payload = event.payload
+        async with tenant_tx(self._db, event.tenant_id) as tx:
+            if await Outbox(tx).first_time("usage", event):
+                usage = Usage(payload["prompt_tokens"], payload["completion_tokens"])
+                chatbot_id = ChatbotId(UUID(payload["chatbot_id"]))
+                day = event.created_at.date()
+                await Ledger(tx).add_daily(event.tenant_id, day, chatbot_id, usage, payload["cost_micro"])
+
+    async def _wake_ingestion(self, event: OutboxEvent) -> None:
+        """Tell the ingestion supervisor about new documents and about what must be forgotten."""
+        if event.kind not in (EventKind.DOCUMENT_QUEUED, EventKind.DOCUMENT_DELETED, EventKind.CHATBOT_DELETED):
+            return
+        supervisor: Any = ray.get_actor(SUPERVISOR, "loquent")
+        if event.kind is EventKind.DOCUMENT_QUEUED:
+            await supervisor.notify.remote()
+        else:
+            document_id = event.payload.get("document_id")
+            await supervisor.forget.remote(str(event.tenant_id), event.payload["chatbot_id"], document_id)

@@ -1,0 +1,104 @@
+"""The one frozen Settings object: environment and `.env`, read once at the edge and passed in."""
+
+from pathlib import Path
+from typing import Literal
+from urllib.parse import quote, urlsplit, urlunsplit
+
+from pydantic import AliasChoices, Field, SecretStr
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+
+class Settings(BaseSettings):
+    """Every name is the environment variable `LOQUENT_<NAME>`, unless an alias says otherwise."""
+
+    model_config = SettingsConfigDict(
+        env_prefix="LOQUENT_", env_file=".env", frozen=True, extra="ignore", populate_by_name=True
+    )
+
+    data_dir: Path = Field(Path(".loquent"), description="Where the embedded servers, models and files live.")
+    profile: Literal["local", "kubernetes", "test"] = "local"
+    host: str = Field("127.0.0.1", description="Where the page and the API are announced.")
+    port: int = Field(8000, ge=1, le=65_535, description="Port of the page and the API.")
+
+    database_url: str | None = Field(
+        None,
+        validation_alias=AliasChoices("DATABASE_URL", "database_url"),
+        description="PostgreSQL, as the owner role; embedded when unset.",
+    )
+    redis_url: str | None = Field(
+        None,
+        validation_alias=AliasChoices("REDIS_URL", "redis_url"),
+        description="Redis or Valkey; embedded when unset.",
+    )
+    object_store_url: str | None = Field(
+        None, description="Root of blobs and LanceDB (`s3://bucket/prefix` or a folder); `data_dir/objects` when unset."
+    )
+    secret_key: SecretStr = Field(
+        SecretStr(""), description="Signs tokens and authenticates processes; made and kept in data_dir when unset."
+    )
+
+    access_token_minutes: int = Field(15, ge=1)
+    refresh_token_days: int = Field(30, ge=1)
+    token_issuer: str = "loquent"
+    token_audience: str = "loquent-api"
+    allowed_origins: tuple[str, ...] = Field(
+        (), description="Origins beside our own that may open sockets and call the API."
+    )
+
+    default_model: str = Field("smollm2-135m", description="The key of configs/models.yaml that `default` means.")
+    local_engine: Literal["auto", "vllm", "llamacpp", "none"] = Field(
+        "auto", description="Which engine runs local weights; `auto` takes vLLM where it is installed, else llama.cpp."
+    )
+    models_file: Path | None = Field(None, description="Another models.yaml.")
+    embedding_model: str = Field(
+        "all-MiniLM-L6-v2", description="A prepared name, or any sentence-transformers model id."
+    )
+    openai_api_key: SecretStr | None = Field(None, validation_alias=AliasChoices("OPENAI_API_KEY", "openai_api_key"))
+    openai_base_url: str | None = Field(None, validation_alias=AliasChoices("OPENAI_BASE_URL", "openai_base_url"))
+    anthropic_api_key: SecretStr | None = Field(
+        None, validation_alias=AliasChoices("ANTHROPIC_API_KEY", "anthropic_api_key")
+    )
+    anthropic_base_url: str | None = Field(
+        None, validation_alias=AliasChoices("ANTHROPIC_BASE_URL", "anthropic_base_url")
+    )
+
+    stripe_api_key: SecretStr = Field(
+        SecretStr("sk_test_loquent"), validation_alias=AliasChoices("STRIPE_API_KEY", "stripe_api_key")
+    )
+    stripe_base_url: str | None = Field(
+        None,
+        validation_alias=AliasChoices("STRIPE_BASE_URL", "stripe_base_url"),
+        description="Stripe's API; the local double when unset and the key is the default one.",
+    )
+    stripe_webhook_secret: SecretStr = Field(
+        SecretStr("whsec_loquent"), validation_alias=AliasChoices("STRIPE_WEBHOOK_SECRET", "stripe_webhook_secret")
+    )
+
+    sentry_dsn: str | None = Field(None, validation_alias=AliasChoices("SENTRY_DSN", "sentry_dsn"))
+    log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
+
+    max_body_bytes: int = Field(1024 * 1024, description="Largest JSON body.")
+    max_upload_bytes: int = Field(50 * 1024 * 1024, description="Largest uploaded file.")
+    socket_auth_seconds: float = Field(10.0, description="How long a socket may stay silent before `auth`.")
+    max_sockets: int = Field(4_000, description="Open sockets per gateway replica.")
+    session_hosts: int = Field(2, ge=1, description="Processes that hold tenant actors.")
+    turn_timeout_seconds: float = Field(120.0, description="Longest a turn may run.")
+
+    @property
+    def root(self) -> Path:
+        return self.data_dir.expanduser().resolve()
+
+    @property
+    def objects_url(self) -> str:
+        return self.object_store_url or str(self.root / "objects")
+
+    @property
+    def models_dir(self) -> Path:
+        return self.root / "models"
+
+
+def with_login(url: str, user: str, password: str) -> str:
+    """The same PostgreSQL URL with another log-in."""
+    parts = urlsplit(url)
+    host = parts.netloc.rpartition("@")[2]
+    return urlunsplit(parts._replace(netloc=f"{quote(user)}:{quote(password)}@{host}"))

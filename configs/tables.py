@@ -1,0 +1,112 @@
+"""Readers of the YAML tables: plans, models and moderation rules, validated into frozen models."""
+
+from functools import cache
+from pathlib import Path
+from typing import Literal, Self
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+from domain.errors import InvalidInput
+from domain.plans import Plan
+
+HERE = Path(__file__).parent
+
+
+class Table(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class EngineSpec(Table):
+    kind: Literal["vllm", "llamacpp", "openai", "anthropic", "scripted"]
+    options: dict[str, str | int | float | bool] = {}
+    """What the engine takes beside the model: base URL, arguments of vLLM, a script; each engine's module lists it."""
+    max_running: int = Field(32, ge=1, le=4_096)
+    """Generations at the same time per replica."""
+    max_queued: int = Field(128, ge=0)
+    """Generations that may wait for a place; one more is refused as rate limited."""
+
+    @property
+    def local(self) -> bool:
+        """Whether the engine runs weights of its own, and so exactly one model per replica."""
+        return self.kind in ("vllm", "llamacpp")
+
+
+class Price(Table):
+    prompt: float = Field(ge=0)
+    completion: float = Field(ge=0)
+
+
+class ModelSpec(Table):
+    engines: tuple[str, ...]
+    """Names of engines that serve it, in order of preference."""
+    weights: str | None = None
+    """A prepared name under `Settings.models_dir`, a path, or a Hugging Face id; None for providers."""
+    provider_model: str | None = None
+    """The provider's own name of the model, where it differs from ours."""
+    sends_temperature: bool = True
+    """False for a provider's models that refuse a temperature."""
+    context_tokens: int = Field(ge=256)
+    tokens_per_message: int = Field(4, ge=0)
+    """What the chat template adds around each message."""
+    price_micro_per_token: Price = Price(prompt=0, completion=0)
+    """In millionths of the currency unit per token."""
+
+    def cost_micro(self, prompt_tokens: int, completion_tokens: int) -> int:
+        """Cost in whole micro-units, rounded up."""
+        price = self.price_micro_per_token
+        return -int(-(prompt_tokens * price.prompt + completion_tokens * price.completion) // 1)
+
+
+class ModelTable(Table):
+    engines: dict[str, EngineSpec]
+    models: dict[str, ModelSpec]
+
+    @model_validator(mode="after")
+    def _check_references(self) -> Self:
+        for key, model in self.models.items():
+            for name in model.engines:
+                if name not in self.engines:
+                    raise ValueError(f"model {key!r} names the engine {name!r}, which does not exist")
+                if self.engines[name].local and model.weights is None:
+                    raise ValueError(f"model {key!r} needs weights for the engine {name!r}")
+        for name, engine in self.engines.items():
+            loads = {(spec.weights, spec.context_tokens) for spec in self.models_of(name).values()}
+            if engine.local and len(loads) > 1:
+                raise ValueError(f"engine {name!r} loads one model, but models of different weights name it")
+        return self
+
+    def models_of(self, engine: str) -> dict[str, ModelSpec]:
+        """The models that an engine serves, by key, in the order of the file."""
+        return {key: spec for key, spec in self.models.items() if engine in spec.engines}
+
+    def model(self, key: str) -> ModelSpec:
+        """Raise InvalidInput for a name that the table does not have."""
+        if key not in self.models:
+            raise InvalidInput(f"There is no model named {key!r}.")
+        return self.models[key]
+
+
+class ModerationRule(Table):
+    name: str
+    pattern: str
+    """A regular expression, matched case-insensitively."""
+    refusal: str
+
+
+@cache
+def load_models(path: Path | None = None) -> ModelTable:
+    return ModelTable.model_validate(yaml.safe_load((path or HERE / "models.yaml").read_text("utf-8")))
+
+
+@cache
+def load_plans() -> dict[str, Plan]:
+    """Plans by key, in the order of the file; the first is the free one."""
+    rows = yaml.safe_load((HERE / "plans.yaml").read_text("utf-8"))["plans"]
+    return {row["key"]: Plan.model_validate(row) for row in rows}
+
+
+@cache
+def load_moderation() -> tuple[ModerationRule, ...]:
+    rows = yaml.safe_load((HERE / "moderation.yaml").read_text("utf-8"))["rules"]
+    return tuple(ModerationRule.model_validate(row) for row in rows)

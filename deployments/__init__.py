@@ -1,0 +1,1 @@
+"""Stateless Serve replicas: the gateway, the language-model router and engines, and retrieval."""

@@ -1,0 +1,1 @@
+"""The only routed deployment: HTTP, WebSocket and the page; it holds sockets and no conversation."""

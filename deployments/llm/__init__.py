@@ -1,0 +1,1 @@
+"""Language models: the router that plans, its policy and breakers, and the engines."""

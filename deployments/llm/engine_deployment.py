@@ -1,0 +1,151 @@
+"""The engine replica: opens one engine, serves its generations on a stream server, and announces where it is."""
+
+import asyncio
+import contextlib
+from collections.abc import AsyncGenerator
+from contextlib import aclosing
+from typing import Any
+from uuid import uuid4
+
+import structlog
+from ray import serve
+from ray.serve.exceptions import RayServeException
+from ray.util import get_node_ip_address
+from redis.exceptions import RedisError
+
+from actors.streams import StreamServer
+from configs.settings import Settings
+from configs.tables import load_models
+from deployments.llm.admission import Admission
+from deployments.llm.catalog import build_engine
+from domain.errors import InvalidInput, Unavailable
+from domain.generation_codec import decode_request, encode_delta
+from storage.redis.client import connect_redis
+from storage.redis.registry import Endpoint, EndpointRegistry
+
+log = structlog.get_logger(__name__)
+
+SERVICE = "engine"
+HEARTBEAT_SECONDS = 1.0
+HEALTH_SECONDS = 5.0
+"""Longest that the engine may take to say that it is well."""
+
+
+class LlmEngine:
+    """Wrap it with `serve.deployment(LlmEngine, ...).bind(settings, engine)`; `settings.redis_url` must be set.
+
+    A replica is ready when its model is loaded. The environment of the process must hold
+    `configs.engine_environment.engine_environment(...)` (Serve: `ray_actor_options={"runtime_env": {"env_vars": ...}}`).
+    """
+
+    async def __init__(self, settings: Settings, engine: str) -> None:  # type: ignore[misc]  # Serve awaits it
+        if settings.redis_url is None:
+            raise Unavailable("An engine needs the address of Redis.")
+        table = load_models(settings.models_file)
+        self._name = engine
+        self._spec = table.engines[engine]
+        self._models = tuple(table.models_of(engine))
+        self._admission = Admission(self._spec.max_running, self._spec.max_queued)
+        self._instance = _replica_id()
+        self._alive = True
+        self._heart: asyncio.Task[None] | None = None
+        self._server: StreamServer | None = None
+        self._redis = connect_redis(settings.redis_url)
+        self._registry = EndpointRegistry(self._redis)
+        self._engine = build_engine(settings, table, engine)
+        try:
+            await self._engine.open()
+            self._host = get_node_ip_address()
+            self._server = await StreamServer.open(
+                {"generate": self.generate}, secret=settings.secret_key.get_secret_value(), host=self._host
+            )
+            await self._announce()
+            self._heart = asyncio.create_task(self._beat())
+        except BaseException:
+            await self.close()
+            raise
+        log.info("engine_ready", engine=engine, models=self._models)
+
+    async def generate(self, payload: Any) -> AsyncGenerator[dict[str, Any], None]:
+        """The stream method: items of `domain.generation_codec`. Raises AppErrors; closing it ends the generation."""
+        request = decode_request(payload)
+        if request.model not in self._models:
+            raise InvalidInput(f"The engine does not serve a model named {request.model!r}.")
+        if not self._alive:
+            raise Unavailable("The language model is restarting; try again.")
+        async with self._admission.place(), aclosing(self._engine.generate(request)) as deltas:
+            async for delta in deltas:
+                yield encode_delta(delta)
+
+    async def check_health(self) -> None:
+        """Called by Serve, which replaces the replica when this raises."""
+        if not await self._healthy():
+            raise RuntimeError(f"the engine {self._name} is dead")
+
+    async def state(self) -> dict[str, Any]:
+        """`engine`, `models`, `running` and `queued`, as announced."""
+        return self._info()
+
+    async def close(self) -> None:
+        """Withdraw, let go of the streams, and close the engine; safe to call twice."""
+        self._alive = False
+        heart, self._heart = self._heart, None
+        if heart is not None:
+            heart.cancel()
+            await asyncio.wait([heart])
+        with contextlib.suppress(RedisError, OSError):
+            await self._registry.withdraw(SERVICE, self._instance)
+        server, self._server = self._server, None
+        if server is not None:
+            await server.close()
+        await self._engine.close()
+        await self._redis.aclose()
+
+    async def __del__(self) -> None:
+        """Serve awaits it when the replica stops."""
+        await self.close()
+
+    async def _healthy(self) -> bool:
+        try:
+            async with asyncio.timeout(HEALTH_SECONDS):
+                return await self._engine.healthy()
+        except TimeoutError:
+            return False
+
+    async def _beat(self) -> None:
+        """Announce on a fixed grid; a dead engine withdraws at once and comes back when it is well again."""
+        loop = asyncio.get_running_loop()
+        due = loop.time()
+        while True:
+            due = max(due + HEARTBEAT_SECONDS, loop.time())
+            await asyncio.sleep(due - loop.time())
+            try:
+                async with asyncio.timeout(HEALTH_SECONDS + HEARTBEAT_SECONDS):
+                    self._alive = await self._healthy()
+                    if self._alive:
+                        await self._announce()
+                    else:
+                        await self._registry.withdraw(SERVICE, self._instance)
+            except (RedisError, OSError) as error:  # TimeoutError is an OSError
+                log.warning("engine_not_announced", engine=self._name, error=type(error).__name__)
+
+    async def _announce(self) -> None:
+        assert self._server is not None
+        await self._registry.announce(
+            Endpoint(SERVICE, self._instance, f"{self._host}:{self._server.port}", self._info())
+        )
+
+    def _info(self) -> dict[str, Any]:
+        return {
+            "engine": self._name,
+            "models": list(self._models),
+            "running": self._admission.running,
+            "queued": self._admission.queued,
+        }
+
+
+def _replica_id() -> str:
+    try:
+        return str(serve.get_replica_context().replica_id.unique_id)
+    except RayServeException:
+        return uuid4().hex

@@ -1,0 +1,110 @@
+"""Anthropic's messages protocol, through the official SDK.
+
+Options: `base_url` (else ANTHROPIC_BASE_URL, else Anthropic's own), `read_timeout_seconds` (60), `max_retries` (1,
+before the first token).
+"""
+
+from collections.abc import AsyncGenerator
+from typing import TYPE_CHECKING, Any
+
+from configs.settings import Settings
+from configs.tables import EngineSpec, ModelSpec
+from deployments.llm.engines.provider_errors import provider_error
+from domain.errors import EngineFailed, Unavailable
+from domain.generation import Delta, FinishReason, GenerationRequest, Usage
+
+if TYPE_CHECKING:
+    from anthropic import AsyncAnthropic
+
+CONNECT_SECONDS = 5.0
+
+
+class AnthropicEngine:
+    def __init__(self, settings: Settings, name: str, spec: EngineSpec, models: dict[str, ModelSpec]) -> None:
+        self._name = name
+        self._options = spec.options
+        self._models = models
+        self._base_url = str(spec.options.get("base_url") or settings.anthropic_base_url or "") or None
+        self._key = settings.anthropic_api_key.get_secret_value() if settings.anthropic_api_key else "none"
+        self._client: AsyncAnthropic | None = None
+
+    async def open(self) -> None:
+        from anthropic import AsyncAnthropic, Timeout
+
+        read = float(self._options.get("read_timeout_seconds", 60.0))
+        self._client = AsyncAnthropic(
+            api_key=self._key,
+            base_url=self._base_url,
+            timeout=Timeout(read, connect=CONNECT_SECONDS),
+            max_retries=int(self._options.get("max_retries", 1)),
+        )
+
+    async def generate(self, request: GenerationRequest) -> AsyncGenerator[Delta, None]:
+        if self._client is None:
+            raise Unavailable
+        meter = _Meter()
+        try:
+            stream = await self._client.messages.create(**self._arguments(request))
+            async with stream:
+                async for event in stream:
+                    if text := meter.read(event):
+                        yield Delta(text, 1)
+        except Exception as error:
+            raise provider_error(self._name, error) from error
+        if meter.finish is None:
+            raise EngineFailed("The answer of the model provider ended too early.")
+        usage = Usage(meter.prompt, meter.completion, meter.cached)
+        yield Delta("", max(0, meter.completion - meter.pieces), meter.finish, usage)
+
+    async def healthy(self) -> bool:
+        return self._client is not None
+
+    async def close(self) -> None:
+        client, self._client = self._client, None
+        if client is not None:
+            await client.close()
+
+    def _arguments(self, request: GenerationRequest) -> dict[str, Any]:
+        spec = self._models.get(request.model)
+        system = "\n\n".join(message.content for message in request.messages if message.role == "system")
+        arguments: dict[str, Any] = {
+            "model": (spec and spec.provider_model) or request.model,
+            "messages": [
+                {"role": message.role, "content": message.content}
+                for message in request.messages
+                if message.role != "system"
+            ],
+            "max_tokens": request.max_tokens,
+            "stream": True,
+        }
+        if spec is None or spec.sends_temperature:
+            arguments["temperature"] = min(request.temperature, 1.0)  # the protocol ends at 1, ours at 2
+        if system:
+            arguments["system"] = system
+        if request.stop:
+            arguments["stop_sequences"] = list(request.stop)
+        return arguments
+
+
+class _Meter:
+    """What the events of one stream have said so far."""
+
+    def __init__(self) -> None:
+        self.prompt = self.completion = self.cached = self.pieces = 0
+        self.finish: FinishReason | None = None
+
+    def read(self, event: Any) -> str:
+        """Note the event, and return the text that it carries. Unknown events are passed over, as the protocol asks."""
+        if event.type == "message_start":
+            usage = event.message.usage
+            self.cached = usage.cache_read_input_tokens or 0
+            self.prompt = usage.input_tokens + self.cached + (usage.cache_creation_input_tokens or 0)
+        elif event.type == "message_delta":
+            self.completion = event.usage.output_tokens
+            if event.delta.stop_reason is not None:
+                at_limit = event.delta.stop_reason in ("max_tokens", "model_context_window_exceeded")
+                self.finish = FinishReason.LENGTH if at_limit else FinishReason.STOP
+        elif event.type == "content_block_delta" and event.delta.type == "text_delta":
+            self.pieces += bool(event.delta.text)
+            return str(event.delta.text)
+        return ""

@@ -1,0 +1,1 @@
+"""Retrieval as Serve deployments: the embedder of questions."""

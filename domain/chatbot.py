@@ -1,0 +1,68 @@
+"""A chatbot and its versioned configuration."""
+
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+from typing import Annotated
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+
+from domain.ids import ChatbotId, TenantId
+from domain.text import clean_text
+
+Text = Annotated[str, AfterValidator(clean_text)]
+
+
+class Grounding(StrEnum):
+    DOCUMENTS = "documents"
+    """Answer from the bot's documents only; without a relevant passage say so."""
+    OPEN = "open"
+    """Use passages where they help, and the model's own knowledge otherwise."""
+
+
+class RetrievalConfig(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    top_k: int = Field(default=5, ge=1, le=20, description="Passages offered to the prompt.")
+    min_score: float = Field(
+        default=0.3, ge=0.0, le=1.0, description="Cosine similarity below which a passage does not count."
+    )
+    grounding: Grounding = Grounding.DOCUMENTS
+
+
+class ChatbotConfig(BaseModel):
+    """All that a tenant can set on a bot; every change makes a new version."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    system_prompt: Text = Field(
+        "You are a helpful assistant. Answer the question from the passages in one or two sentences.", max_length=8_000
+    )
+    persona: Text = Field("", max_length=2_000)
+    tone: Text = Field("friendly", max_length=200)
+    model: str = Field(
+        "default", pattern=r"^[a-zA-Z0-9][a-zA-Z0-9._:/-]{0,99}$", description="A key of configs/models.yaml."
+    )
+    temperature: float = Field(0.0, ge=0.0, le=2.0)
+    max_tokens: int = Field(256, ge=1, le=4_096)
+    greeting: Text = Field("Hello! What would you like to know?", max_length=1_000)
+    no_answer: Text = Field("I could not find an answer to that in the documents.", max_length=1_000)
+    retrieval: RetrievalConfig = Field(default_factory=RetrievalConfig)
+
+
+@dataclass(frozen=True, slots=True)
+class Chatbot:
+    tenant_id: TenantId
+    id: ChatbotId
+    name: str
+    version: int
+    config: ChatbotConfig
+    created_at: datetime
+    updated_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class ConfigVersion:
+    version: int
+    config: ChatbotConfig
+    created_at: datetime

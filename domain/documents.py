@@ -1,0 +1,84 @@
+"""Documents of a chatbot, what parsing makes of them, and the chunks that are searched."""
+
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+
+from domain.ids import ChatbotId, DocumentId, TenantId
+
+
+class DocumentStatus(StrEnum):
+    QUEUED = "queued"
+    PROCESSING = "processing"
+    READY = "ready"
+    FAILED = "failed"
+
+
+@dataclass(frozen=True, slots=True)
+class Document:
+    tenant_id: TenantId
+    chatbot_id: ChatbotId
+    id: DocumentId
+    name: str
+    media_type: str
+    size: int
+    content_hash: str
+    """SHA-256 of the bytes, hexadecimal."""
+    status: DocumentStatus
+    reason: str | None
+    pages: int | None
+    chunks: int | None
+    created_at: datetime
+    updated_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Block:
+    """A run of parsed text with one place: `start`/`end` are offsets in `ParsedDocument.text`, in characters."""
+
+    start: int
+    end: int
+    page: int | None = None
+    section: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ParsedDocument:
+    text: str
+    blocks: tuple[Block, ...]
+    """In order, not overlapping; what lies between two blocks is white space."""
+    pages: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Chunk:
+    """A passage to embed: `text == parsed.text[start:end]`; it never crosses a page."""
+
+    ordinal: int
+    start: int
+    end: int
+    text: str
+    page: int | None = None
+    section: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Passage:
+    """A retrieved chunk with the scores of each stage."""
+
+    document_id: DocumentId
+    document_name: str
+    ordinal: int
+    start: int
+    end: int
+    text: str
+    page: int | None
+    section: str | None
+    similarity: float
+    """Cosine similarity to the question, -1 to 1."""
+    score: float
+    """Fused rank score, higher is better; see `domain.fusion`."""
+
+
+class IngestionFailure(Exception):
+    """A document that cannot be ingested; the message is a sentence for the user."""

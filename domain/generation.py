@@ -1,0 +1,74 @@
+"""What is asked of a language model and what streams back."""
+
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Any
+
+
+class FinishReason(StrEnum):
+    STOP = "stop"
+    LENGTH = "length"
+    CANCELLED = "cancelled"
+
+
+@dataclass(frozen=True, slots=True)
+class PromptMessage:
+    role: str
+    """`system`, `user` or `assistant`."""
+    content: str
+
+
+@dataclass(frozen=True, slots=True)
+class Usage:
+    """Tokens of one generation, as the engine counted them."""
+
+    prompt_tokens: int = 0
+    completion_tokens: int = 0
+    cached_tokens: int = 0
+
+    @property
+    def total_tokens(self) -> int:
+        return self.prompt_tokens + self.completion_tokens
+
+
+@dataclass(frozen=True, slots=True)
+class GenerationRequest:
+    id: str
+    """The turn id, unique per attempt; engines use it as their request id."""
+    model: str
+    """A key of configs/models.yaml."""
+    messages: tuple[PromptMessage, ...]
+    max_tokens: int
+    temperature: float = 0.0
+    stop: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Delta:
+    """New text since the last delta; the last one of a stream carries `finish` and `usage`."""
+
+    text: str = ""
+    tokens: int = 0
+    """How many completion tokens this delta carries."""
+    finish: FinishReason | None = None
+    usage: Usage | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class EngineTarget:
+    """One engine replica that can serve a model, as the router chose it."""
+
+    engine: str
+    """Name of the engine, a key of configs/models.yaml."""
+    model: str
+    address: str
+    """`host:port` of the replica's stream server."""
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """The router's answer: engines to try in order, with the reason recorded."""
+
+    targets: tuple[EngineTarget, ...]
+    reason: str
+    detail: dict[str, Any] = field(default_factory=dict)

@@ -1,0 +1,56 @@
+"""Generation requests and deltas as plain data, as they travel between processes."""
+
+from typing import Any
+
+from domain.errors import InvalidInput
+from domain.generation import Delta, FinishReason, GenerationRequest, PromptMessage, Usage
+
+_ROLES = frozenset({"system", "user", "assistant"})
+
+
+def encode_request(request: GenerationRequest) -> dict[str, Any]:
+    return {
+        "id": request.id,
+        "model": request.model,
+        "messages": [[message.role, message.content] for message in request.messages],
+        "max_tokens": request.max_tokens,
+        "temperature": request.temperature,
+        "stop": list(request.stop),
+    }
+
+
+def decode_request(payload: Any) -> GenerationRequest:
+    """Raises InvalidInput when the payload has another shape."""
+    try:
+        messages = tuple(PromptMessage(str(role), str(content)) for role, content in payload["messages"])
+        request = GenerationRequest(
+            id=str(payload["id"]),
+            model=str(payload["model"]),
+            messages=messages,
+            max_tokens=int(payload["max_tokens"]),
+            temperature=float(payload.get("temperature", 0.0)),
+            stop=tuple(str(stop) for stop in payload.get("stop", ())),
+        )
+    except (KeyError, TypeError, ValueError, AttributeError):
+        raise InvalidInput("The generation request has the wrong shape.") from None
+    if not messages or any(message.role not in _ROLES for message in messages):
+        raise InvalidInput("A generation needs messages with the roles system, user or assistant.")
+    if request.max_tokens < 1 or not 0.0 <= request.temperature <= 2.0:
+        raise InvalidInput("A generation needs max_tokens of at least 1 and a temperature from 0 to 2.")
+    return request
+
+
+def encode_delta(delta: Delta) -> dict[str, Any]:
+    """`t` text, `n` tokens, and on the last one `f` finish reason and `u` [prompt, completion, cached]."""
+    item: dict[str, Any] = {"t": delta.text, "n": delta.tokens}
+    if delta.finish is not None:
+        usage = delta.usage or Usage()
+        item["f"] = delta.finish.value
+        item["u"] = [usage.prompt_tokens, usage.completion_tokens, usage.cached_tokens]
+    return item
+
+
+def decode_delta(item: dict[str, Any]) -> Delta:
+    if "f" not in item:
+        return Delta(item["t"], item["n"])
+    return Delta(item["t"], item["n"], FinishReason(item["f"]), Usage(*item["u"]))

@@ -1,0 +1,180 @@
+"""One turn, pure: guard the input, retrieve, fit the prompt, stream from a model, guard the output, cite."""
+
+import asyncio
+from collections.abc import AsyncGenerator, Callable
+from contextlib import aclosing
+from dataclasses import dataclass, field
+
+from domain.chatbot import ChatbotConfig, Grounding
+from domain.citing import cite
+from domain.conversation import Citation, TurnState
+from domain.documents import Passage
+from domain.errors import AppError, EngineFailed, Unavailable
+from domain.generation import EngineTarget, GenerationRequest, PromptMessage, Usage
+from domain.ids import ChatbotId, TenantId, TurnId
+from domain.ports import Generator, Guard, Planner, Retriever, TokenCounter
+from domain.prompt import Prompt, Window, fit_prompt
+
+
+@dataclass(frozen=True, slots=True)
+class TurnInput:
+    turn_id: TurnId
+    tenant_id: TenantId
+    chatbot_id: ChatbotId
+    config: ChatbotConfig
+    model: str
+    """A key of configs/models.yaml; never `default`."""
+    question: str
+    history: tuple[PromptMessage, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class TurnPorts:
+    retriever: Retriever
+    planner: Planner
+    generator: Generator
+    counter: TokenCounter
+    window: Window
+    guard: Guard
+    reserve: Callable[[int], None]
+    """Called with the most tokens the generation can use; raises QuotaExceeded."""
+
+
+@dataclass(frozen=True, slots=True)
+class StageReached:
+    stage: str
+
+
+@dataclass(frozen=True, slots=True)
+class AnswerText:
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class AnswerEnded:
+    """The last event of a turn that has an answer to keep."""
+
+    state: TurnState
+    answer: str
+    citations: tuple[Citation, ...]
+    model: str
+    usage: Usage
+    plan_reason: str
+
+
+TurnEvent = StageReached | AnswerText | AnswerEnded
+
+
+@dataclass(slots=True)
+class StopSignal:
+    """Set `requested`, then cancel the task that iterates the turn: it ends as `stopped` with what it has."""
+
+    requested: bool = False
+
+
+@dataclass(slots=True)
+class _Progress:
+    """What the turn has reached, kept outside the generator so that a stop at any point can be settled."""
+
+    answer: str = ""
+    passages: tuple[Passage, ...] = ()
+    usage: Usage = field(default_factory=Usage)
+    model: str = ""
+    reason: str = ""
+
+
+async def run_turn(turn: TurnInput, ports: TurnPorts, stop: StopSignal) -> AsyncGenerator[TurnEvent, None]:
+    """Yield stages and text, then one AnswerEnded.
+
+    Raises AppError when there is no answer to keep: QuotaExceeded, Unavailable, EngineFailed, Unprocessable.
+    """
+    progress = _Progress(model=turn.model)
+    state = TurnState.COMPLETED
+    try:
+        async with aclosing(_answer(turn, ports, progress)) as events:
+            async for event in events:
+                yield event
+    except asyncio.CancelledError:
+        task = asyncio.current_task()
+        if not stop.requested or task is None:
+            raise
+        task.uncancel()
+        state = TurnState.STOPPED
+    if state is TurnState.COMPLETED and not progress.answer.strip():
+        progress.answer = turn.config.no_answer
+        yield AnswerText(progress.answer)
+    citations = cite(turn.question, progress.answer, progress.passages)
+    yield AnswerEnded(state, progress.answer, tuple(citations), progress.model, progress.usage, progress.reason)
+
+
+async def _answer(turn: TurnInput, ports: TurnPorts, progress: _Progress) -> AsyncGenerator[TurnEvent, None]:
+    refusal = ports.guard.check(turn.question)
+    if refusal is not None:
+        progress.answer, progress.reason = refusal, "refused: input"
+        yield AnswerText(refusal)
+        return
+    yield StageReached("retrieving")
+    passages = await ports.retriever.retrieve(turn.tenant_id, turn.chatbot_id, turn.question, turn.config)
+    if not passages and turn.config.retrieval.grounding is Grounding.DOCUMENTS:
+        progress.answer, progress.reason = turn.config.no_answer, "no relevant passage"
+        yield AnswerText(turn.config.no_answer)
+        return
+    prompt = fit_prompt(turn.config, passages, turn.history, turn.question, ports.counter, ports.window)
+    ports.reserve(prompt.tokens + prompt.max_tokens)
+    progress.passages = prompt.passages
+    yield StageReached("generating")
+    async with aclosing(_generate(turn, ports, prompt, progress)) as deltas:
+        async for text in deltas:
+            refusal = ports.guard.check(progress.answer + text)
+            if refusal is not None:
+                progress.answer = f"{progress.answer}\n\n{refusal}" if progress.answer else refusal
+                progress.reason, progress.passages = "refused: output", ()
+                yield AnswerText(f"\n\n{refusal}" if progress.answer != refusal else refusal)
+                return
+            progress.answer += text
+            yield AnswerText(text)
+
+
+async def _generate(
+    turn: TurnInput, ports: TurnPorts, prompt: Prompt, progress: _Progress
+) -> AsyncGenerator[str, None]:
+    """Text of the first engine that answers; engines that fail before their first text are passed over."""
+    plan = await ports.planner.plan(turn.tenant_id, turn.model, prompt.tokens)
+    progress.reason = plan.reason
+    failure: AppError = Unavailable("No language model is available at the moment; try again.")
+    for target in plan.targets:
+        progress.model = target.model
+        progress.usage = Usage(prompt_tokens=prompt.tokens)
+        request = GenerationRequest(
+            id=str(turn.turn_id),
+            model=target.model,
+            messages=prompt.messages,
+            max_tokens=prompt.max_tokens,
+            temperature=turn.config.temperature,
+        )
+        try:
+            async with aclosing(_stream(ports.generator, target, request, progress)) as texts:
+                async for text in texts:
+                    yield text
+        except (EngineFailed, Unavailable) as error:
+            await ports.planner.report(target, ok=False)
+            failure = error
+            if progress.answer:
+                raise EngineFailed("The language model stopped in the middle of its answer; try again.") from error
+            continue
+        await ports.planner.report(target, ok=True)
+        return
+    raise failure
+
+
+async def _stream(
+    generator: Generator, target: EngineTarget, request: GenerationRequest, progress: _Progress
+) -> AsyncGenerator[str, None]:
+    """Text as it comes; `progress.usage` is the engine's own at the end, and our count until then."""
+    tokens = 0
+    async with aclosing(generator.generate(target, request)) as deltas:
+        async for delta in deltas:
+            tokens += delta.tokens
+            progress.usage = delta.usage or Usage(progress.usage.prompt_tokens, tokens)
+            if delta.text:
+                yield delta.text

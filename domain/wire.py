@@ -1,0 +1,156 @@
+"""The chat protocol's frames, as JSON on the WebSocket; docs/protocol.schema.json is generated from here."""
+
+from typing import Annotated, Literal
+from uuid import UUID
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, TypeAdapter
+
+from domain.conversation import MAX_MESSAGE_CHARS
+from domain.text import clean_text
+
+MAX_FRAME_BYTES = 128 * 1024
+
+
+class Frame(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class Resume(Frame):
+    """Where a reconnecting client stands: it has every event of `turn_id` up to `seq`."""
+
+    turn_id: UUID
+    seq: int = Field(ge=0)
+
+
+class AuthFrame(Frame):
+    """Must be the first frame, within the deadline; `token` is an access token."""
+
+    type: Literal["auth"]
+    token: str = Field(min_length=1, max_length=8_192)
+    resume: Resume | None = None
+
+
+class MessageFrame(Frame):
+    """A question. `id` is chosen by the client: sending it again never makes a second turn."""
+
+    type: Literal["message"]
+    id: UUID
+    text: Annotated[str, AfterValidator(clean_text)] = Field(min_length=1, max_length=MAX_MESSAGE_CHARS)
+
+
+class StopFrame(Frame):
+    """End the running turn; what was streamed is kept."""
+
+    type: Literal["stop"]
+    turn_id: UUID | None = None
+
+
+class PingFrame(Frame):
+    type: Literal["ping"]
+    nonce: str = Field("", max_length=64)
+
+
+ClientFrame = Annotated[AuthFrame | MessageFrame | StopFrame | PingFrame, Field(discriminator="type")]
+
+
+class ActiveTurn(Frame):
+    turn_id: UUID
+    seq: int
+    """The last event that exists so far."""
+
+
+class ReadyFrame(Frame):
+    """Authentication succeeded; the socket takes messages now."""
+
+    type: Literal["ready"] = "ready"
+    session_id: UUID
+    chatbot_id: UUID
+    chatbot_name: str
+    greeting: str
+    active_turn: ActiveTurn | None = None
+
+
+class AckFrame(Frame):
+    """The user message is committed. `duplicate` when this id had been committed before."""
+
+    type: Literal["ack"] = "ack"
+    id: str
+    message_id: UUID
+    turn_id: UUID
+    duplicate: bool = False
+
+
+class TurnFrame(Frame):
+    turn_id: UUID
+    seq: int
+    """1, 2, 3 … without gaps within a turn."""
+
+
+class StatusFrame(TurnFrame):
+    type: Literal["status"] = "status"
+    stage: Literal["retrieving", "generating"]
+
+
+class TokenFrame(TurnFrame):
+    type: Literal["token"] = "token"
+    text: str
+
+
+class CitationModel(Frame):
+    position: int
+    document_id: UUID
+    document_name: str
+    page: int | None
+    section: str | None
+    start: int
+    end: int
+    snippet: str
+
+
+class CitationsFrame(TurnFrame):
+    type: Literal["citations"] = "citations"
+    citations: list[CitationModel]
+
+
+class UsageModel(Frame):
+    prompt_tokens: int
+    completion_tokens: int
+    cached_tokens: int
+    total_tokens: int
+
+
+class DoneFrame(TurnFrame):
+    """The turn ended and the assistant message is committed."""
+
+    type: Literal["done"] = "done"
+    message_id: UUID
+    state: Literal["completed", "stopped"]
+    model: str
+    usage: UsageModel
+
+
+class ErrorFrame(Frame):
+    """Something went wrong; the socket stays open. `id` or `turn_id` say what it is about."""
+
+    type: Literal["error"] = "error"
+    code: str
+    message: str
+    request_id: str
+    id: str | None = None
+    turn_id: UUID | None = None
+    seq: int | None = None
+    retry_after: float | None = None
+
+
+class PongFrame(Frame):
+    type: Literal["pong"] = "pong"
+    nonce: str
+
+
+ServerFrame = Annotated[
+    ReadyFrame | AckFrame | StatusFrame | TokenFrame | CitationsFrame | DoneFrame | ErrorFrame | PongFrame,
+    Field(discriminator="type"),
+]
+
+client_frame: TypeAdapter[ClientFrame] = TypeAdapter(ClientFrame)
+server_frame: TypeAdapter[ServerFrame] = TypeAdapter(ServerFrame)

@@ -1,0 +1,1 @@
+"""Ray Data pipelines: from uploaded bytes to searchable chunks."""

@@ -1,0 +1,159 @@
+"""The sandbox: a file is parsed in a child process with hard limits, and only checked plain data comes back."""
+
+import json
+import os
+import selectors
+import signal
+import subprocess
+import sys
+import time
+from contextlib import suppress
+from dataclasses import asdict
+from pathlib import Path
+from typing import IO, Any
+
+import structlog
+
+from domain.documents import Block, IngestionFailure, ParsedDocument
+from pipelines.parsing.child import UNSTARTED
+from pipelines.parsing.limits import ParseLimits
+from pipelines.parsing.registry import PARSERS
+
+log = structlog.get_logger(__name__)
+
+EMPTY = "The file is empty."
+UNSUPPORTED = "This kind of file is not supported."
+TOO_SLOW = "The file took too long to read."
+TOO_BIG = "The file holds more text than can be processed."
+TOO_HUNGRY = "The file needs too much memory to be read."
+UNREADABLE = "The file could not be read; it may be damaged."
+
+CHILD = str(Path(__file__).with_name("child.py"))
+# Nothing of our own environment reaches the parser: it holds passwords and keys.
+ENVIRONMENT = {"LANG": "C.UTF-8", "PATH": "/usr/bin:/bin", "PYTHONDONTWRITEBYTECODE": "1"}
+PIECE = 256 * 1024
+MAX_SENTENCE = 300
+
+
+def parse(data: bytes, name: str, media_type: str, limits: ParseLimits | None = None) -> ParsedDocument:
+    """Parse one file of a media type of the registry; `name` is for the log only.
+
+    Raises IngestionFailure with a sentence for the user when the file cannot be parsed or exceeds a limit, and
+    RuntimeError when the parser itself could not be started.
+    """
+    limits = limits or ParseLimits()
+    if media_type not in PARSERS:
+        raise IngestionFailure(UNSUPPORTED)
+    if not data:
+        raise IngestionFailure(EMPTY)
+    command = [sys.executable, "-I", "-X", "utf8", CHILD, media_type, json.dumps(asdict(limits))]
+    with subprocess.Popen(
+        command,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        env=ENVIRONMENT,
+        cwd="/",
+        start_new_session=True,
+    ) as child:
+        assert child.stdin is not None
+        assert child.stdout is not None
+        try:
+            answer = _exchange(child.stdin, child.stdout, data, limits)
+            child.wait(timeout=limits.wall_seconds)
+        except subprocess.TimeoutExpired:
+            raise IngestionFailure(TOO_SLOW) from None
+        finally:
+            _end(child)
+    if child.returncode == UNSTARTED:
+        raise RuntimeError(f"The parser of {media_type} could not be started.")
+    if child.returncode:
+        log.warning("parser_died", document=name, media_type=media_type, status=child.returncode)
+        raise IngestionFailure(_sentence_of_death(child.returncode))
+    return _document(answer, name, media_type)
+
+
+def _exchange(to_child: IO[bytes], from_child: IO[bytes], data: bytes, limits: ParseLimits) -> bytes:
+    """Feed `data` and collect the answer, both without blocking, until the child closes its end."""
+    deadline = time.monotonic() + limits.wall_seconds
+    view, sent, answer = memoryview(data), 0, bytearray()
+    with selectors.DefaultSelector() as selector:
+        for stream in (to_child, from_child):
+            os.set_blocking(stream.fileno(), False)
+        selector.register(to_child, selectors.EVENT_WRITE)
+        selector.register(from_child, selectors.EVENT_READ)
+        while True:
+            left = deadline - time.monotonic()
+            if left <= 0:
+                raise IngestionFailure(TOO_SLOW)
+            for key, _ in selector.select(left):
+                if key.fileobj is from_child:
+                    piece = os.read(from_child.fileno(), PIECE)
+                    if not piece:
+                        return bytes(answer)
+                    answer += piece
+                    if len(answer) > limits.output_bytes:
+                        raise IngestionFailure(TOO_BIG)
+                    continue
+                try:
+                    sent += os.write(to_child.fileno(), view[sent : sent + PIECE])
+                except BrokenPipeError:
+                    sent = len(data)
+                if sent >= len(data):
+                    selector.unregister(to_child)
+                    with suppress(BrokenPipeError):
+                        to_child.close()
+
+
+def _end(child: subprocess.Popen[bytes]) -> None:
+    if child.poll() is None:
+        with suppress(ProcessLookupError):
+            os.killpg(child.pid, signal.SIGKILL)
+        child.wait()
+
+
+def _sentence_of_death(status: int) -> str:
+    """A negative status is the signal that ended the child; SIGKILL follows the processor limit or lack of memory."""
+    return {-signal.SIGXCPU: TOO_SLOW, -signal.SIGKILL: TOO_HUNGRY}.get(status, UNREADABLE)
+
+
+def _document(answer: bytes, name: str, media_type: str) -> ParsedDocument:
+    """The checked answer: a parser that a file took over must not be able to break what comes after it."""
+    try:
+        fields: dict[str, Any] = json.loads(answer)
+        if "failure" in fields:
+            raise IngestionFailure(str(fields["failure"])[:MAX_SENTENCE])
+        if "crash" in fields:
+            crash = str(fields["crash"])[:80]
+            log.warning("parser_crashed", document=name, media_type=media_type, error=crash)
+            raise IngestionFailure(TOO_HUNGRY if crash == "MemoryError" else UNREADABLE)
+        blocks = tuple(Block(*row) for row in fields["blocks"])
+        return _checked(ParsedDocument(text=fields["text"], blocks=blocks, pages=fields["pages"]))
+    except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
+        log.warning("parser_answer_invalid", document=name, media_type=media_type, error=type(error).__name__)
+        raise IngestionFailure(UNREADABLE) from error
+
+
+def _checked(parsed: ParsedDocument) -> ParsedDocument:
+    """Raise ValueError or TypeError unless the document keeps its own contract."""
+    text, pages, end = parsed.text, parsed.pages, 0
+    if not isinstance(text, str) or not (pages is None or type(pages) is int):
+        raise TypeError("text or pages have the wrong type")
+    if "\x00" in text:
+        raise ValueError("NUL in the text")
+    text.encode("utf-8")
+    for block in parsed.blocks:
+        if type(block.start) is not int or type(block.end) is not int:
+            raise TypeError("offsets have the wrong type")
+        if not end <= block.start < block.end <= len(text):
+            raise ValueError("blocks are out of order")
+        if text[end : block.start].strip():
+            raise ValueError("text outside of blocks")
+        if block.page is not None and not (type(block.page) is int and 1 <= block.page <= (pages or 0)):
+            raise ValueError("page out of range")
+        if block.section is not None:
+            block.section.encode("utf-8")
+        end = block.end
+    if text[end:].strip() or not parsed.blocks:
+        raise ValueError("text outside of blocks")
+    return parsed

@@ -1,0 +1,1 @@
+"""Doors to what lasts: PostgreSQL, Redis, LanceDB and the object store."""

@@ -1,0 +1,90 @@
+"""BlobStore: bytes under keys, over fsspec; a local write is seen whole or not at all."""
+
+import asyncio
+import os
+import re
+from contextlib import suppress
+from pathlib import Path
+from tempfile import NamedTemporaryFile
+from typing import Any
+
+from fsspec.core import url_to_fs
+from fsspec.implementations.local import LocalFileSystem
+
+from domain.errors import NotFound
+from domain.ids import DocumentId, TenantId
+
+_KEY = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]*(\.[A-Za-z0-9_-]+)*(/[A-Za-z0-9][A-Za-z0-9_-]*(\.[A-Za-z0-9_-]+)*)*")
+MAX_KEY = 512
+
+
+def document_prefix(tenant_id: TenantId, document_id: DocumentId) -> str:
+    return f"{tenant_id}/blobs/{document_id}"
+
+
+def original_key(tenant_id: TenantId, document_id: DocumentId) -> str:
+    """Where the uploaded bytes are."""
+    return f"{document_prefix(tenant_id, document_id)}/original"
+
+
+def parsed_key(tenant_id: TenantId, document_id: DocumentId) -> str:
+    """Where the parsed text with its blocks is, as `pipelines.parsed_json` writes it."""
+    return f"{document_prefix(tenant_id, document_id)}/parsed.json"
+
+
+class BlobStore:
+    """`objects_url` is a folder or a URL that fsspec knows (`s3://bucket/prefix`).
+
+    Keys are relative paths of plain names; any other raises ValueError before a store is touched.
+    """
+
+    def __init__(self, objects_url: str) -> None:
+        # Another process writes here too: a remembered listing would hide its files.
+        self._files: Any
+        self._files, self._root = url_to_fs(objects_url, use_listings_cache=False)
+        self._local = isinstance(self._files, LocalFileSystem)
+
+    async def put(self, key: str, data: bytes) -> None:
+        """Store `data`, in place of what was there."""
+        path = self._path(key)
+        await asyncio.to_thread(_write_atomically if self._local else self._files.pipe_file, path, data)
+
+    async def get(self, key: str) -> bytes:
+        """Raises NotFound."""
+        path = self._path(key)
+        try:
+            data: bytes = await asyncio.to_thread(self._files.cat_file, path)
+        except (FileNotFoundError, IsADirectoryError):
+            raise NotFound("The file is not stored any more.") from None
+        return data
+
+    async def delete(self, key: str) -> None:
+        """A key that is not there is no error."""
+        path = self._path(key)
+        with suppress(FileNotFoundError):
+            await asyncio.to_thread(self._files.rm_file, path)
+
+    async def delete_prefix(self, prefix: str) -> None:
+        """Remove everything under the folder `prefix`; nothing there is no error."""
+        path = self._path(prefix.removesuffix("/"))
+        with suppress(FileNotFoundError):
+            await asyncio.to_thread(self._files.rm, path, recursive=True)
+
+    def _path(self, key: str) -> str:
+        if len(key) > MAX_KEY or not _KEY.fullmatch(key):
+            raise ValueError("a blob key is a relative path of plain names")
+        return f"{self._root}/{key}"
+
+
+def _write_atomically(path: str, data: bytes) -> None:
+    target = Path(path)
+    target.parent.mkdir(parents=True, exist_ok=True)
+    with NamedTemporaryFile(dir=target.parent, prefix=".writing-", delete=False) as file:
+        try:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+            Path(file.name).replace(target)
+        except BaseException:
+            Path(file.name).unlink(missing_ok=True)
+            raise

@@ -1,0 +1,1 @@
+"""Prepared weights and tokenizers under `Settings.models_dir`."""

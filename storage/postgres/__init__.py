@@ -1,0 +1,1 @@
+"""PostgreSQL, the truth: one door per tenant, SQL in named blocks, a repository per noun."""

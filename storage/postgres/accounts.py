@@ -1,0 +1,110 @@
+"""Tenants, their people and refresh tokens; all but `tenant` and `lock_tenant` need the system transaction."""
+
+from dataclasses import dataclass
+from uuid import UUID
+
+from domain.errors import AlreadyExists, NotFound
+from domain.ids import TenantId, UserId, new_uuid
+from domain.tenancy import Role, Tenant, User
+from storage.postgres.database import DictRow, Transaction, execute, fetch_one
+from storage.postgres.queries import load
+
+_SQL = load("accounts")
+
+
+@dataclass(frozen=True, slots=True)
+class Account:
+    """A person in one tenant, with what log-in needs."""
+
+    user: User
+    tenant: Tenant
+    role: Role
+    password_hash: str
+
+
+@dataclass(frozen=True, slots=True)
+class RefreshToken:
+    """A stored refresh token, locked until the transaction ends."""
+
+    id: UUID
+    family: UUID
+    user_id: UserId
+    tenant_id: TenantId
+    used: bool
+    dead: bool
+    """Revoked or expired."""
+
+
+class Accounts:
+    def __init__(self, tx: Transaction) -> None:
+        self._tx = tx
+
+    async def create(self, email: str, password_hash: str, company: str) -> Account:
+        """A new tenant with its owner. Raises AlreadyExists when the e-mail address is taken."""
+        user = await fetch_one(self._tx, _SQL["insert_user"], id=new_uuid(), email=email, password_hash=password_hash)
+        if user is None:
+            raise AlreadyExists("There is an account with this e-mail address already.")
+        tenant = await fetch_one(self._tx, _SQL["insert_tenant"], id=new_uuid(), name=company)
+        assert tenant is not None
+        await execute(self._tx, _SQL["insert_membership"], tenant_id=tenant["id"], user_id=user["id"], role=Role.OWNER)
+        return Account(User(**user), Tenant(**tenant), Role.OWNER, password_hash)
+
+    async def find_by_email(self, email: str) -> Account | None:
+        return _account(await fetch_one(self._tx, _SQL["account_by_email"], email=email))
+
+    async def find(self, user_id: UserId, tenant_id: TenantId) -> Account | None:
+        return _account(await fetch_one(self._tx, _SQL["account_by_ids"], user_id=user_id, tenant_id=tenant_id))
+
+    async def set_password_hash(self, user_id: UserId, password_hash: str) -> None:
+        await execute(self._tx, _SQL["set_password_hash"], user_id=user_id, password_hash=password_hash)
+
+    async def tenant(self, tenant_id: TenantId) -> Tenant:
+        """Raises NotFound when the tenant is gone."""
+        return _tenant(await fetch_one(self._tx, _SQL["get_tenant"], id=tenant_id))
+
+    async def lock_tenant(self, tenant_id: TenantId) -> Tenant:
+        """The tenant, its row locked until the transaction ends. Raises NotFound."""
+        return _tenant(await fetch_one(self._tx, _SQL["lock_tenant"], id=tenant_id))
+
+    async def insert_refresh_token(
+        self, family: UUID, user_id: UserId, tenant_id: TenantId, token_hash: bytes, lifetime_seconds: float
+    ) -> None:
+        await execute(self._tx, _SQL["delete_expired_refresh_tokens"], user_id=user_id)
+        await execute(
+            self._tx,
+            _SQL["insert_refresh_token"],
+            id=new_uuid(),
+            family=family,
+            user_id=user_id,
+            tenant_id=tenant_id,
+            token_hash=token_hash,
+            lifetime=lifetime_seconds,
+        )
+
+    async def lock_refresh_token(self, token_hash: bytes) -> RefreshToken | None:
+        row = await fetch_one(self._tx, _SQL["lock_refresh_token"], token_hash=token_hash)
+        return RefreshToken(**row) if row else None
+
+    async def mark_refresh_token_used(self, token_id: UUID) -> None:
+        await execute(self._tx, _SQL["mark_refresh_token_used"], id=token_id)
+
+    async def revoke_family(self, family: UUID) -> int:
+        """Revoke every token that descends from the same log-in; how many were still alive."""
+        return await execute(self._tx, _SQL["revoke_family"], family=family)
+
+
+def _tenant(row: DictRow | None) -> Tenant:
+    if row is None:
+        raise NotFound("This account no longer exists.")
+    return Tenant(**row)
+
+
+def _account(row: DictRow | None) -> Account | None:
+    if row is None:
+        return None
+    return Account(
+        user=User(UserId(row["user_id"]), row["email"], row["user_created_at"]),
+        tenant=Tenant(TenantId(row["tenant_id"]), row["tenant_name"], row["plan"], row["tenant_created_at"]),
+        role=Role(row["role"]),
+        password_hash=row["password_hash"],
+    )

@@ -1,0 +1,100 @@
+"""Connection pools and the two doors to SQL: one tenant's transaction, and the rare system transaction."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any, Self
+
+import psycopg
+from psycopg import AsyncConnection
+from psycopg.rows import DictRow, dict_row
+from psycopg_pool import AsyncConnectionPool, PoolTimeout
+
+from domain.errors import Unavailable
+from domain.ids import TenantId
+from storage.postgres.queries import load
+
+Transaction = AsyncConnection[DictRow]
+Pool = AsyncConnectionPool[Transaction]
+
+_ROLE = load("database")
+
+
+class Database:
+    """One pool per role. `app` sees a single tenant, `system` may look across tenants."""
+
+    def __init__(self, app: Pool, system: Pool) -> None:
+        self.app = app
+        self.system = system
+
+    @classmethod
+    async def open(cls, app_url: str, system_url: str, *, min_size: int = 1, max_size: int = 8) -> Self:
+        """Open both pools; the server may come later, the first transaction waits for it."""
+        app = _pool(app_url, "loquent-app", min_size, max_size)
+        system = _pool(system_url, "loquent-system", 0, max(2, max_size // 2))
+        await app.open()
+        await system.open()
+        return cls(app, system)
+
+    async def close(self) -> None:
+        await self.app.close()
+        await self.system.close()
+
+
+def _pool(url: str, name: str, min_size: int, max_size: int) -> Pool:
+    return AsyncConnectionPool(
+        url,
+        min_size=min_size,
+        max_size=max_size,
+        open=False,
+        timeout=10,
+        max_idle=300,
+        check=AsyncConnectionPool.check_connection,
+        kwargs={
+            "row_factory": dict_row,
+            "application_name": name,
+            "connect_timeout": 5,
+            "keepalives_idle": 10,
+            "tcp_user_timeout": 15_000,
+            "options": "-c statement_timeout=30s -c idle_in_transaction_session_timeout=60s",
+        },
+    )
+
+
+@asynccontextmanager
+async def _transaction(pool: Pool) -> AsyncIterator[Transaction]:
+    try:
+        async with pool.connection() as tx:
+            yield tx
+    except (PoolTimeout, psycopg.OperationalError, psycopg.InterfaceError) as error:
+        raise Unavailable("The database is not available at the moment; try again.") from error
+
+
+@asynccontextmanager
+async def tenant_tx(db: Database, tenant: TenantId) -> AsyncIterator[Transaction]:
+    """A transaction that sees and writes `tenant`'s rows only. Commits at the end, rolls back on an exception.
+
+    Raises Unavailable when the database cannot be reached; then nothing is known to be committed.
+    """
+    async with _transaction(db.app) as tx:
+        await tx.execute(_ROLE["set_tenant"], {"tenant": str(tenant)})
+        yield tx
+
+
+@asynccontextmanager
+async def system_tx(db: Database) -> AsyncIterator[Transaction]:
+    """A transaction across tenants; `tests/test_architecture.py` lists who may use it."""
+    async with _transaction(db.system) as tx:
+        yield tx
+
+
+async def fetch_all(tx: Transaction, sql: str, **values: Any) -> list[DictRow]:
+    return await (await tx.execute(sql, values)).fetchall()
+
+
+async def fetch_one(tx: Transaction, sql: str, **values: Any) -> DictRow | None:
+    return await (await tx.execute(sql, values)).fetchone()
+
+
+async def execute(tx: Transaction, sql: str, **values: Any) -> int:
+    """Run a statement; the number of rows it touched."""
+    return (await tx.execute(sql, values)).rowcount

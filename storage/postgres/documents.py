@@ -1,0 +1,125 @@
+"""Documents of a chatbot: what tenants see of them, and the queue that ingestion works off."""
+
+from dataclasses import dataclass
+from uuid import UUID
+
+from domain.documents import Document, DocumentStatus
+from domain.errors import NotFound
+from domain.ids import ChatbotId, DocumentId, TenantId, new_uuid
+from storage.postgres.database import DictRow, Transaction, fetch_all, fetch_one
+from storage.postgres.queries import load
+
+_SQL = load("documents")
+
+
+@dataclass(frozen=True, slots=True)
+class ClaimedDocument:
+    document: Document
+    attempts: int
+    """How often it was claimed, this time included."""
+
+
+class Documents:
+    def __init__(self, tx: Transaction) -> None:
+        self._tx = tx
+
+    async def insert(
+        self, tenant_id: TenantId, chatbot_id: ChatbotId, name: str, media_type: str, size: int, content_hash: str
+    ) -> tuple[Document, bool]:
+        """The document of this content, and whether it now waits for ingestion because of this call.
+
+        False means that the bot has it already: queued, in work or ready. When true, store its bytes before the
+        transaction commits, since it may be claimed right after.
+        """
+        row = await fetch_one(
+            self._tx,
+            _SQL["insert"],
+            tenant_id=tenant_id,
+            id=new_uuid(),
+            chatbot_id=chatbot_id,
+            name=name,
+            media_type=media_type,
+            size=size,
+            content_hash=content_hash,
+        )
+        if row is not None:
+            return _document(row), True
+        row = await fetch_one(
+            self._tx, _SQL["get_by_hash"], tenant_id=tenant_id, chatbot_id=chatbot_id, content_hash=content_hash
+        )
+        if row is None:
+            raise NotFound("The document was deleted just now; upload it again.")
+        return _document(row), False
+
+    async def get(self, tenant_id: TenantId, chatbot_id: ChatbotId, document_id: DocumentId) -> Document:
+        """Raises NotFound, also for another bot's document."""
+        return _found(
+            await fetch_one(self._tx, _SQL["get"], tenant_id=tenant_id, chatbot_id=chatbot_id, id=document_id)
+        )
+
+    async def list_page(
+        self, tenant_id: TenantId, chatbot_id: ChatbotId, limit: int, before: UUID | None = None
+    ) -> list[Document]:
+        """Up to `limit` documents, newest first, older than `before`."""
+        rows = await fetch_all(
+            self._tx, _SQL["list"], tenant_id=tenant_id, chatbot_id=chatbot_id, limit=limit, before=before
+        )
+        return [_document(row) for row in rows]
+
+    async def list_ids(self, tenant_id: TenantId, chatbot_id: ChatbotId) -> list[DocumentId]:
+        """Every document of the bot, oldest first; for the event of the bot's deletion."""
+        rows = await fetch_all(self._tx, _SQL["list_ids"], tenant_id=tenant_id, chatbot_id=chatbot_id)
+        return [DocumentId(row["id"]) for row in rows]
+
+    async def count(self, tenant_id: TenantId, chatbot_id: ChatbotId) -> int:
+        row = await fetch_one(self._tx, _SQL["count"], tenant_id=tenant_id, chatbot_id=chatbot_id)
+        return int(row["documents"]) if row else 0
+
+    async def delete(self, tenant_id: TenantId, chatbot_id: ChatbotId, document_id: DocumentId) -> Document:
+        """Raises NotFound. Chunks and files go when the event of the deletion is handled."""
+        return _found(
+            await fetch_one(self._tx, _SQL["delete"], tenant_id=tenant_id, chatbot_id=chatbot_id, id=document_id)
+        )
+
+    async def claim_batch(self, limit: int, max_bytes: int) -> list[ClaimedDocument]:
+        """Take queued documents into work, tenants in turn; needs a system transaction."""
+        return [_claimed(row) for row in await fetch_all(self._tx, _SQL["claim_batch"], limit=limit, bytes=max_bytes)]
+
+    async def orphans(self) -> list[ClaimedDocument]:
+        """Every document in work, locked; needs a system transaction and a single supervisor."""
+        return [_claimed(row) for row in await fetch_all(self._tx, _SQL["orphans"])]
+
+    async def mark_ready(self, tenant_id: TenantId, document_id: DocumentId, pages: int | None, chunks: int) -> bool:
+        """False when the document is not in work any more: it was deleted."""
+        row = await fetch_one(
+            self._tx, _SQL["mark_ready"], tenant_id=tenant_id, id=document_id, pages=pages, chunks=chunks
+        )
+        return row is not None
+
+    async def mark_failed(self, tenant_id: TenantId, document_id: DocumentId, reason: str) -> bool:
+        """`reason` is a sentence for the user. False when the document is not in work any more."""
+        row = await fetch_one(self._tx, _SQL["mark_failed"], tenant_id=tenant_id, id=document_id, reason=reason)
+        return row is not None
+
+    async def requeue(self, tenant_id: TenantId, document_id: DocumentId) -> bool:
+        """Put a document in work back into the queue; its attempts stay counted."""
+        return await fetch_one(self._tx, _SQL["requeue"], tenant_id=tenant_id, id=document_id) is not None
+
+    async def chatbot_exists(self, tenant_id: TenantId, chatbot_id: ChatbotId) -> bool:
+        row = await fetch_one(self._tx, _SQL["chatbot_exists"], tenant_id=tenant_id, chatbot_id=chatbot_id)
+        return row is not None
+
+
+def _document(row: DictRow) -> Document:
+    values = {key: value for key, value in row.items() if key != "attempts"}
+    return Document(**{**values, "status": DocumentStatus(row["status"])})
+
+
+def _found(row: DictRow | None) -> Document:
+    if row is None:
+        raise NotFound("There is no such document.")
+    return _document(row)
+
+
+def _claimed(row: DictRow) -> ClaimedDocument:
+    return ClaimedDocument(_document(row), row["attempts"])

@@ -1,0 +1,60 @@
+"""The usage ledger: one row per turn, and the daily sums made from it."""
+
+from datetime import date
+
+from domain.generation import Usage
+from domain.ids import ChatbotId, SessionId, TenantId, TurnId
+from storage.postgres.database import Transaction, execute, fetch_one
+from storage.postgres.queries import load
+
+_SQL = load("ledger")
+
+
+class Ledger:
+    def __init__(self, tx: Transaction) -> None:
+        self._tx = tx
+
+    async def record(
+        self,
+        tenant_id: TenantId,
+        turn_id: TurnId,
+        chatbot_id: ChatbotId,
+        session_id: SessionId,
+        model: str,
+        usage: Usage,
+        cost_micro: int,
+    ) -> None:
+        """Store what a turn used; `cost_micro` is in millionths of the currency unit."""
+        await execute(
+            self._tx,
+            _SQL["insert_entry"],
+            tenant_id=tenant_id,
+            turn_id=turn_id,
+            chatbot_id=chatbot_id,
+            session_id=session_id,
+            model=model,
+            prompt_tokens=usage.prompt_tokens,
+            completion_tokens=usage.completion_tokens,
+            cached_tokens=usage.cached_tokens,
+            cost_micro=cost_micro,
+        )
+
+    async def tokens_this_month(self, tenant_id: TenantId) -> int:
+        """Prompt and completion tokens since the first of the month, UTC."""
+        row = await fetch_one(self._tx, _SQL["tokens_this_month"], tenant_id=tenant_id)
+        return int(row["tokens"]) if row else 0
+
+    async def add_daily(
+        self, tenant_id: TenantId, day: date, chatbot_id: ChatbotId, usage: Usage, cost_micro: int
+    ) -> None:
+        """Add one turn to the sums of its day."""
+        await execute(
+            self._tx,
+            _SQL["add_daily"],
+            tenant_id=tenant_id,
+            day=day,
+            chatbot_id=chatbot_id,
+            prompt_tokens=usage.prompt_tokens,
+            completion_tokens=usage.completion_tokens,
+            cost_micro=cost_micro,
+        )

@@ -1,0 +1,62 @@
+-- name: insert_tenant
+insert into tenants (id, name) values (%(id)s, %(name)s)
+returning id, name, plan, created_at;
+
+-- name: insert_user
+-- No row comes back when the e-mail address is taken; it compares without regard to case.
+insert into users (id, email, password_hash) values (%(id)s, %(email)s, %(password_hash)s)
+on conflict (email) do nothing
+returning id, email::text as email, created_at;
+
+-- name: insert_membership
+insert into memberships (tenant_id, user_id, role) values (%(tenant_id)s, %(user_id)s, %(role)s);
+
+-- name: account_by_email
+-- The oldest membership is the one that log-in opens.
+select u.id as user_id, u.email::text as email, u.created_at as user_created_at, u.password_hash,
+       t.id as tenant_id, t.name as tenant_name, t.plan, t.created_at as tenant_created_at, m.role
+from users u
+join memberships m on m.user_id = u.id
+join tenants t on t.id = m.tenant_id
+where u.email = %(email)s
+order by m.created_at, t.id
+limit 1;
+
+-- name: account_by_ids
+select u.id as user_id, u.email::text as email, u.created_at as user_created_at, u.password_hash,
+       t.id as tenant_id, t.name as tenant_name, t.plan, t.created_at as tenant_created_at, m.role
+from users u
+join memberships m on m.user_id = u.id
+join tenants t on t.id = m.tenant_id
+where u.id = %(user_id)s and t.id = %(tenant_id)s;
+
+-- name: set_password_hash
+update users set password_hash = %(password_hash)s where id = %(user_id)s;
+
+-- name: get_tenant
+select id, name, plan, created_at from tenants where id = %(id)s;
+
+-- name: lock_tenant
+-- Whoever counts against a plan limit holds this lock from counting to committing.
+select id, name, plan, created_at from tenants where id = %(id)s for update;
+
+-- name: insert_refresh_token
+insert into refresh_tokens (id, family, user_id, tenant_id, token_hash, expires_at)
+values (%(id)s, %(family)s, %(user_id)s, %(tenant_id)s, %(token_hash)s, now() + make_interval(secs => %(lifetime)s));
+
+-- name: lock_refresh_token
+select id, family, user_id, tenant_id, used_at is not null as used,
+       revoked_at is not null or expires_at <= now() as dead
+from refresh_tokens
+where token_hash = %(token_hash)s
+for update;
+
+-- name: mark_refresh_token_used
+update refresh_tokens set used_at = now() where id = %(id)s;
+
+-- name: revoke_family
+update refresh_tokens set revoked_at = now() where family = %(family)s and revoked_at is null;
+
+-- name: delete_expired_refresh_tokens
+-- Of one person, with every log-in: the table does not grow without end.
+delete from refresh_tokens where user_id = %(user_id)s and expires_at < now() - interval '1 day';

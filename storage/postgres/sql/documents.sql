@@ -1,0 +1,104 @@
+-- name: insert
+-- The same content is one document per bot. One that failed before gets another chance; no row comes back for
+-- one that is there and well.
+insert into documents (tenant_id, id, chatbot_id, name, media_type, size, content_hash)
+values (%(tenant_id)s, %(id)s, %(chatbot_id)s, %(name)s, %(media_type)s, %(size)s, %(content_hash)s)
+on conflict (tenant_id, chatbot_id, content_hash) do update
+set status = 'queued', reason = null, attempts = 0, name = excluded.name, media_type = excluded.media_type,
+    updated_at = now()
+where documents.status = 'failed'
+returning tenant_id, chatbot_id, id, name, media_type, size, content_hash, status, reason, pages, chunks,
+          created_at, updated_at;
+
+-- name: get_by_hash
+select tenant_id, chatbot_id, id, name, media_type, size, content_hash, status, reason, pages, chunks,
+       created_at, updated_at
+from documents
+where tenant_id = %(tenant_id)s and chatbot_id = %(chatbot_id)s and content_hash = %(content_hash)s;
+
+-- name: get
+select tenant_id, chatbot_id, id, name, media_type, size, content_hash, status, reason, pages, chunks,
+       created_at, updated_at
+from documents
+where tenant_id = %(tenant_id)s and chatbot_id = %(chatbot_id)s and id = %(id)s;
+
+-- name: list
+-- Newest first, after the cursor.
+select tenant_id, chatbot_id, id, name, media_type, size, content_hash, status, reason, pages, chunks,
+       created_at, updated_at
+from documents
+where tenant_id = %(tenant_id)s and chatbot_id = %(chatbot_id)s
+  and (%(before)s::uuid is null or id < %(before)s::uuid)
+order by id desc
+limit %(limit)s;
+
+-- name: list_ids
+select id from documents where tenant_id = %(tenant_id)s and chatbot_id = %(chatbot_id)s order by id;
+
+-- name: count
+select count(*) as documents from documents where tenant_id = %(tenant_id)s and chatbot_id = %(chatbot_id)s;
+
+-- name: delete
+delete from documents
+where tenant_id = %(tenant_id)s and chatbot_id = %(chatbot_id)s and id = %(id)s
+returning tenant_id, chatbot_id, id, name, media_type, size, content_hash, status, reason, pages, chunks,
+          created_at, updated_at;
+
+-- name: claim_batch
+-- Tenants take turns: a document's turn is its place in its tenant's queue behind what that tenant has in work.
+-- A batch ends where its bytes would pass the budget, but holds one document at least.
+with busy as (
+    select tenant_id, count(*) as running from documents where status = 'processing' group by tenant_id
+), queue as (
+    select d.tenant_id, d.id, d.size,
+           row_number() over (partition by d.tenant_id order by d.id) + coalesce(b.running, 0) as turn
+    from documents d
+    left join busy b using (tenant_id)
+    where d.status = 'queued'
+), budgeted as (
+    select tenant_id, id, turn, sum(size) over (order by turn, id) - size as bytes_before from queue
+), picked as (
+    select d.tenant_id, d.id
+    from documents d
+    join budgeted b using (tenant_id, id)
+    where d.status = 'queued' and b.bytes_before < %(bytes)s
+    order by b.turn, d.id
+    limit %(limit)s
+    for update of d skip locked
+)
+update documents d
+set status = 'processing', attempts = d.attempts + 1, updated_at = now()
+from picked p
+where d.tenant_id = p.tenant_id and d.id = p.id
+returning d.tenant_id, d.chatbot_id, d.id, d.name, d.media_type, d.size, d.content_hash, d.status, d.reason, d.pages,
+          d.chunks, d.created_at, d.updated_at, d.attempts;
+
+-- name: mark_ready
+-- No row comes back for a document that was deleted meanwhile.
+update documents
+set status = 'ready', reason = null, pages = %(pages)s, chunks = %(chunks)s, updated_at = now()
+where tenant_id = %(tenant_id)s and id = %(id)s and status = 'processing'
+returning id;
+
+-- name: mark_failed
+update documents
+set status = 'failed', reason = %(reason)s, pages = null, chunks = null, updated_at = now()
+where tenant_id = %(tenant_id)s and id = %(id)s and status = 'processing'
+returning id;
+
+-- name: requeue
+update documents set status = 'queued', updated_at = now()
+where tenant_id = %(tenant_id)s and id = %(id)s and status = 'processing'
+returning id;
+
+-- name: orphans
+-- In work without a worker: what a supervisor that died had claimed.
+select tenant_id, chatbot_id, id, name, media_type, size, content_hash, status, reason, pages, chunks,
+       created_at, updated_at, attempts
+from documents
+where status = 'processing'
+order by id
+for update;
+
+-- name: chatbot_exists
+select 1 as found from chatbots where tenant_id = %(tenant_id)s and id = %(chatbot_id)s;

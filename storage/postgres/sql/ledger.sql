@@ -1,0 +1,27 @@
+-- name: insert_entry
+-- One row per turn, whatever is retried.
+insert into usage_ledger (tenant_id, turn_id, chatbot_id, session_id, model, prompt_tokens, completion_tokens,
+                          cached_tokens, cost_micro)
+values (%(tenant_id)s, %(turn_id)s, %(chatbot_id)s, %(session_id)s, %(model)s, %(prompt_tokens)s,
+        %(completion_tokens)s, %(cached_tokens)s, %(cost_micro)s);
+
+-- name: tokens_this_month
+select coalesce(sum(prompt_tokens + completion_tokens), 0)::bigint as tokens
+from usage_ledger
+where tenant_id = %(tenant_id)s and created_at >= date_trunc('month', now() at time zone 'utc') at time zone 'utc';
+
+-- name: add_daily
+insert into usage_daily (tenant_id, day, chatbot_id, turns, prompt_tokens, completion_tokens, cost_micro)
+values (%(tenant_id)s, %(day)s, %(chatbot_id)s, 1, %(prompt_tokens)s, %(completion_tokens)s, %(cost_micro)s)
+on conflict (tenant_id, day, chatbot_id) do update
+set turns = usage_daily.turns + 1,
+    prompt_tokens = usage_daily.prompt_tokens + excluded.prompt_tokens,
+    completion_tokens = usage_daily.completion_tokens + excluded.completion_tokens,
+    cost_micro = usage_daily.cost_micro + excluded.cost_micro;
+
+-- name: daily
+select day, chatbot_id, turns, prompt_tokens, completion_tokens, cost_micro
+from usage_daily
+where tenant_id = %(tenant_id)s
+order by day desc, chatbot_id
+limit %(limit)s;

@@ -1,0 +1,29 @@
+-- name: append
+insert into outbox (tenant_id, kind, aggregate, payload)
+values (%(tenant_id)s, %(kind)s, %(aggregate)s, %(payload)s)
+returning id;
+
+-- name: lock_relay
+-- The relay is the only one to publish; the lock is held to the end of the transaction.
+select pg_try_advisory_xact_lock(7203482) as held;
+
+-- name: unpublished
+-- Commit order may differ from id order: a row of a transaction still open is published in a later round.
+select id, tenant_id, kind, aggregate, payload, created_at
+from outbox
+where published_at is null
+order by id
+limit %(limit)s;
+
+-- name: mark_published
+update outbox set published_at = now() where id = any(%(ids)s);
+
+-- name: trim
+delete from outbox where published_at < now() - interval '7 days';
+
+-- name: mark_handled
+-- No row comes back when the consumer has handled the event before.
+insert into handled_events (consumer, event_id, tenant_id)
+values (%(consumer)s, %(event_id)s, %(tenant_id)s)
+on conflict do nothing
+returning event_id;
