@@ -12,6 +12,7 @@ import structlog
 from actors.loops import repeat
 from billing.account import StripeAccount
 from billing.inbox import process_inbox
+from configs.logs import configure_logs
 from configs.settings import Settings
 from domain.events import EventKind, OutboxEvent
 from domain.generation import Usage
@@ -43,6 +44,7 @@ class OutboxRelay:
         async with self._starting:
             if self._started:
                 return
+            configure_logs(self._settings)
             self._db = await Database.open(*self._database_urls, max_size=4)
             self._stack.push_async_callback(self._db.close)
             redis = connect_redis(self._settings.redis_url or "")
@@ -104,5 +106,7 @@ class OutboxRelay:
         if event.kind is EventKind.DOCUMENT_QUEUED:
             await supervisor.notify.remote()
         else:
-            document_id = event.payload.get("document_id")
-            await supervisor.forget.remote(str(event.tenant_id), event.payload["chatbot_id"], document_id)
+            payload = event.payload
+            await supervisor.forget.remote(
+                str(event.tenant_id), payload["chatbot_id"], payload.get("document_id"), payload.get("documents")
+            )

@@ -7,15 +7,16 @@ from contextlib import AsyncExitStack
 from typing import Any
 from uuid import UUID
 
-import ray.util
 import structlog
 
 from actors.live_turn import Event
 from actors.loops import repeat
+from actors.node import stream_host
 from actors.serve_ports import LanceRetriever, ServeEmbedder, ServePlanner, StreamGenerator
 from actors.streams import StreamPool, StreamServer
 from actors.tenant_actor import TenantActor
 from actors.turn_record import TurnRecord
+from configs.logs import configure_logs
 from configs.settings import Settings
 from configs.tables import load_models, load_moderation, load_plans
 from domain.errors import InvalidInput, StaleEpoch
@@ -60,6 +61,7 @@ class SessionHost:
 
     async def _open(self) -> None:
         settings = self._settings
+        configure_logs(settings)
         self._db = await Database.open(*self._database_urls, max_size=12)
         self._stack.push_async_callback(self._db.close)
         redis = connect_redis(settings.redis_url or "")
@@ -72,14 +74,17 @@ class SessionHost:
         self._retriever = LanceRetriever(ServeEmbedder(), VectorStore(settings.objects_url))
         self._generator = StreamGenerator(pool)
         self._guard = RuleGuard((rule.name, rule.pattern, rule.refusal) for rule in load_moderation())
+        host = stream_host(settings)
         server = await StreamServer.open(
             {"open_session": self._open_session, "submit": self._submit, "follow": self._follow, "stop": self._stop},
             secret=secret,
+            host=host,
         )
         self._stack.push_async_callback(server.close)
-        self._address = f"{ray.util.get_node_ip_address()}:{server.port}"
+        self._address = f"{host}:{server.port}"
         endpoint = Endpoint(SERVICE, str(self._slot), self._address)
-        for work in (EndpointRegistry(redis).keep_announced(lambda: endpoint), repeat("passivate", self._passivate, 30)):
+        announced = EndpointRegistry(redis).keep_announced(lambda: endpoint)
+        for work in (announced, repeat("passivate", self._passivate, 30)):
             self._stack.callback(asyncio.create_task(work).cancel)
         log.info("session_host.started", slot=self._slot, address=self._address)
 

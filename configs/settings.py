@@ -7,6 +7,10 @@ from urllib.parse import quote, urlsplit, urlunsplit
 from pydantic import AliasChoices, Field, SecretStr
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+DEMO_EMAIL = "demo@loquent.example"
+DEMO_PASSWORD = "loquent-demo"
+"""Log-in of the demo tenant; it exists on local installations only."""
+
 
 class Settings(BaseSettings):
     """Every name is the environment variable `LOQUENT_<NAME>`, unless an alias says otherwise."""

@@ -44,8 +44,8 @@ class ModelSpec(Table):
     """A prepared name under `Settings.models_dir`, a path, or a Hugging Face id; None for providers."""
     provider_model: str | None = None
     """The provider's own name of the model, where it differs from ours."""
-    sends_temperature: bool = True
-    """False for a provider's models that refuse a temperature."""
+    sends_temperature: bool | None = None
+    """Whether a provider's model takes a temperature; when unset, OpenAI's protocol sends it and Anthropic's not."""
     context_tokens: int = Field(ge=256)
     tokens_per_message: int = Field(4, ge=0)
     """What the chat template adds around each message."""

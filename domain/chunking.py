@@ -149,8 +149,9 @@ def _pieces(block: Block, budget: _Budget) -> Iterator[_Piece]:
             yield _Piece(start, end, cost, block.page, block.section)
             continue
         for line in _LINE.finditer(budget.text, start, end):
-            for part_start, part_end, part_cost in _parts(line.start(), line.end(), budget):
-                yield _Piece(part_start, part_end, part_cost, block.page, block.section)
+            for span in _trimmed(budget.text, line.start(), line.end()):
+                for part_start, part_end, part_cost in _parts(*span, budget):
+                    yield _Piece(part_start, part_end, part_cost, block.page, block.section)
 
 
 def _sentences(text: str, start: int, end: int) -> Iterator[tuple[int, int]]:
@@ -173,7 +174,11 @@ def _trimmed(text: str, start: int, end: int) -> Iterator[tuple[int, int]]:
 
 
 def _parts(start: int, end: int, budget: _Budget) -> Iterator[tuple[int, int, int]]:
-    """A line as groups of words of about `grain` tokens, with their cost; a word beyond the budget is cut."""
+    """A line with its cost, or if it exceeds the budget, groups of its words of about `grain` tokens."""
+    whole = budget.cost(start, end)
+    if whole <= budget.tokens:
+        yield start, end, whole
+        return
     group_start, group_end, group_cost = start, start, 0
     for word in _WORD.finditer(budget.text, start, end):
         cost = budget.cost(word.start(), word.end())

@@ -92,7 +92,11 @@ class StatusFrame(TurnFrame):
 
 
 class TokenFrame(TurnFrame):
+    """Text to append. Where the reader is slow, one frame stands for the events `first_seq` to `seq`."""
+
     type: Literal["token"] = "token"
+    first_seq: int | None = None
+    """Left out or null when the frame is the one event `seq`."""
     text: str
 
 

@@ -22,9 +22,7 @@ class GatewayMetrics:
         self.socket_closes = Counter(
             "loquent_socket_closes", "Sockets that the gateway closed.", ("code",), registry=self.registry
         )
-        self.turns = Counter(
-            "loquent_turns", "Turns seen to their end by a client.", ("end",), registry=self.registry
-        )
+        self.turns = Counter("loquent_turns", "Turns seen to their end by a client.", ("end",), registry=self.registry)
         self.frames = Counter("loquent_frames", "Chat frames.", ("direction",), registry=self.registry)
         self.frames_in = self.frames.labels("in")
         self.frames_out = self.frames.labels("out")

@@ -1,6 +1,6 @@
 """What the gateway's routes work with: opened by the replica, given to the application, closed by the replica."""
 
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncGenerator, Awaitable, Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Any, Protocol
@@ -30,12 +30,12 @@ class Conversations(Protocol):
 
     def submit(
         self, tenant_id: TenantId, session_id: SessionId, client_id: str, text: str, request_id: str
-    ) -> AsyncIterator[Event]:
+    ) -> AsyncGenerator[Event, None]:
         """Commit a question and stream its turn: `ack` first, `done` or `error` last."""
 
     def follow(
         self, tenant_id: TenantId, session_id: SessionId, turn_id: TurnId, seq: int
-    ) -> AsyncIterator[Event]:
+    ) -> AsyncGenerator[Event, None]:
         """The events of a turn after `seq`."""
 
     async def stop(self, tenant_id: TenantId, session_id: SessionId, turn_id: TurnId | None) -> None:

@@ -45,9 +45,9 @@ def _usable(settings: Settings, table: ModelTable, name: str, spec: EngineSpec, 
     return find_spec("xllamacpp") is not None and resolve_gguf(next(iter(models.values())).weights or "") is not None
 
 
-def needs_no_network(settings: Settings, table: ModelTable, name: str) -> bool:
+def needs_no_network(table: ModelTable, name: str) -> bool:
     """Whether the weights of an engine are on disk: `offline` of `configs.engine_environment`."""
-    return all(is_local(settings, spec.weights) for spec in table.models_of(name).values() if spec.weights)
+    return all(is_local(spec.weights) for spec in table.models_of(name).values() if spec.weights)
 
 
 def build_engine(settings: Settings, table: ModelTable, name: str) -> Engine:

@@ -2,7 +2,7 @@
 
 import asyncio
 import contextlib
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Coroutine
 from contextlib import aclosing
 from typing import Any
 from uuid import uuid4
@@ -10,9 +10,9 @@ from uuid import uuid4
 import structlog
 from ray import serve
 from ray.serve.exceptions import RayServeException
-from ray.util import get_node_ip_address
 from redis.exceptions import RedisError
 
+from actors.node import stream_host
 from actors.streams import StreamServer
 from configs.settings import Settings
 from configs.tables import load_models
@@ -34,9 +34,11 @@ HEALTH_SECONDS = 5.0
 class LlmEngine:
     """Wrap it with `serve.deployment(LlmEngine, ...).bind(settings, engine)`; `settings.redis_url` must be set.
 
-    A replica is ready when its model is loaded. The environment of the process must hold
-    `configs.engine_environment.engine_environment(...)` (Serve: `ray_actor_options={"runtime_env": {"env_vars": ...}}`).
+    A replica is ready when its model is loaded. The environment of its process must hold
+    `configs.engine_environment.engine_environment(...)`: in Serve, as `env_vars` of the runtime environment.
     """
+
+    _closed = True
 
     async def __init__(self, settings: Settings, engine: str) -> None:  # type: ignore[misc]  # Serve awaits it
         if settings.redis_url is None:
@@ -53,9 +55,10 @@ class LlmEngine:
         self._redis = connect_redis(settings.redis_url)
         self._registry = EndpointRegistry(self._redis)
         self._engine = build_engine(settings, table, engine)
+        self._closed = False
         try:
             await self._engine.open()
-            self._host = get_node_ip_address()
+            self._host = stream_host(settings)
             self._server = await StreamServer.open(
                 {"generate": self.generate}, secret=settings.secret_key.get_secret_value(), host=self._host
             )
@@ -88,6 +91,7 @@ class LlmEngine:
 
     async def close(self) -> None:
         """Withdraw, let go of the streams, and close the engine; safe to call twice."""
+        self._closed = True
         self._alive = False
         heart, self._heart = self._heart, None
         if heart is not None:
@@ -101,9 +105,9 @@ class LlmEngine:
         await self._engine.close()
         await self._redis.aclose()
 
-    async def __del__(self) -> None:
-        """Serve awaits it when the replica stops."""
-        await self.close()
+    def __del__(self) -> Coroutine[Any, Any, None] | None:
+        """Serve awaits what this returns when the replica stops; the garbage collector calls it once more."""
+        return None if self._closed else self.close()
 
     async def _healthy(self) -> bool:
         try:

@@ -3,6 +3,7 @@
 import asyncio
 import time
 from collections import Counter
+from collections.abc import Coroutine
 from typing import Any
 
 import structlog
@@ -30,6 +31,8 @@ LIST_SECONDS = 2.0
 class LlmRouter:
     """Wrap it with `serve.deployment(LlmRouter, ...).bind(settings)`; `settings.redis_url` must be set."""
 
+    _closed = True
+
     def __init__(self, settings: Settings) -> None:
         if settings.redis_url is None:
             raise Unavailable("The router needs the address of Redis.")
@@ -43,6 +46,7 @@ class LlmRouter:
         self._planned: Counter[str] = Counter()
         """Plans per address since the last reading, which the announced load does not know of yet."""
         self._lock = asyncio.Lock()
+        self._closed = False
 
     async def plan(self, tenant_id: str, model: str, prompt_tokens: int) -> Plan:
         """Engines to try in order for `prompt_tokens` of prompt.
@@ -88,11 +92,12 @@ class LlmRouter:
         """Always well while it answers: without Redis there is nothing that a restart would mend."""
 
     async def close(self) -> None:
+        self._closed = True
         await self._redis.aclose()
 
-    async def __del__(self) -> None:
-        """Serve awaits it when the replica stops."""
-        await self.close()
+    def __del__(self) -> Coroutine[Any, Any, None] | None:
+        """Serve awaits what this returns when the replica stops; the garbage collector calls it once more."""
+        return None if self._closed else self.close()
 
     def _candidates(self, key: str, spec: ModelSpec, live: list[Endpoint]) -> list[Candidate]:
         found = []
@@ -147,4 +152,3 @@ def _reason(first: Candidate) -> str:
     if first.full:
         return "all full"
     return "preferred" if first.preference == 0 else "fallback"
-

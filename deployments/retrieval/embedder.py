@@ -4,6 +4,7 @@ import asyncio
 import time
 from collections import OrderedDict
 from concurrent.futures import ThreadPoolExecutor
+from contextvars import Context
 from hashlib import blake2b
 from typing import Protocol
 
@@ -73,7 +74,8 @@ class Embedder:
             self._waiting[key] = (text, asyncio.get_running_loop().create_future())
         future = self._waiting[key][1]
         if self._worker is None or self._worker.done():
-            self._worker = asyncio.create_task(self._work())
+            # In a context of its own: the request that happens to start the worker must not end it.
+            self._worker = asyncio.get_running_loop().create_task(self._work(), context=Context())
         # Another caller may wait for the same text: one that gives up must not take it along.
         return await asyncio.shield(future)
 

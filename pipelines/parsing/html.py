@@ -19,7 +19,8 @@ MAIN_SHARE = 0.35
 _CHARSET = re.compile(
     rb"""<meta[^>]{0,200}charset\s*=\s*["']?([\w-]{1,40})|<\?xml[^>]{0,100}encoding=["']([\w-]{1,40})""", re.IGNORECASE
 )
-_XML_DECLARATION = re.compile(r"\A\s*<\?xml[^>]*\?>")
+# An XML declaration is refused in decoded text; and the parser would drop what follows a closed body.
+_REMOVED = re.compile(r"\A\s*<\?xml[^>]*\?>|</(?:body|html)\s*+>", re.IGNORECASE)
 
 # Names of HTML and of the TEI-like tree that the extractor makes.
 HEADINGS = {f"h{level}": level for level in range(1, 7)}
@@ -64,7 +65,6 @@ BLOCKS = frozenset(
         "list",
         "item",
         "row",
-        "code",
         "head",
     ]
 ) | set(HEADINGS)
@@ -104,15 +104,17 @@ DROPPED = frozenset(
 def parse(data: bytes, _limits: ParseLimits) -> ParsedDocument:
     found = _CHARSET.search(data[:4096])
     hint = (found[1] or found[2]).decode("ascii", "replace") if found else None
-    source = _XML_DECLARATION.sub("", decode(data, hint))
+    source = _REMOVED.sub("", decode(data, hint))
     try:
-        tree = lxml_html.document_fromstring(source)
+        parser = lxml_html.HTMLParser(huge_tree=True)  # The sandbox limits memory; the usual depth limit drops text.
+        tree = lxml_html.document_fromstring(source, parser=parser)
     except (etree.ParserError, etree.XMLSyntaxError, ValueError) as error:
         raise IngestionFailure(EMPTY if not source.strip() else DAMAGED) from error
+    if parser.error_log.filter_from_fatals():
+        raise IngestionFailure(DAMAGED)
     title = " ".join(str(tree.findtext(".//title") or "").split()) or None
-    body = tree.find("body")
-    whole = _collect(tree if body is None else body, title)
-    main = _main_content(source)
+    whole = _collect(tree, title)
+    main = _main_content(tree)
     if main is not None:
         extracted = _collect(main, title)
         if extracted.size >= MAIN_SHARE * whole.size:
@@ -120,11 +122,11 @@ def parse(data: bytes, _limits: ParseLimits) -> ParsedDocument:
     return whole.assembly.document(empty=EMPTY)
 
 
-def _main_content(source: str) -> Any | None:
+def _main_content(tree: Any) -> Any | None:
     from trafilatura import bare_extraction
 
     try:
-        found = bare_extraction(source, favor_recall=True, include_comments=False, include_tables=True)
+        found = bare_extraction(tree, favor_recall=True, include_comments=False, include_tables=True)
     except Exception:  # noqa: BLE001 - the extractor is heuristic; whatever trips it, the body can still be read
         return None
     return None if found is None or isinstance(found, dict) else found.body
@@ -200,23 +202,28 @@ def _collect(root: Any, title: str | None) -> _Collector:
             if name in DROPPED:
                 walker.skip_subtree()
                 continue
-            if name in BLOCKS:
+            if name in BLOCKS or _is_code(name, node):
                 out.flush(verbatim=verbatim > 0)
-            verbatim += name == "pre" or (name == "code" and "\n" in (node.text or ""))
-            _enter(out, name)
+            verbatim += _is_code(name, node)
+            _enter(out, name, node)
             out.text(node.text, preformatted=verbatim > 0)
             continue
         if event == "end" and name not in DROPPED:
             _leave(out, name, node, verbatim > 0)
-            verbatim -= name == "pre" or (name == "code" and "\n" in (node.text or ""))
+            verbatim -= _is_code(name, node)
         if node is not root:
             out.text(node.tail, preformatted=verbatim > 0)
     out.flush()
     return out
 
 
-def _enter(out: _Collector, name: str) -> None:
-    if name in ITEMS:
+def _is_code(name: str, node: Any) -> bool:
+    """Preformatted text; a `code` of one line is a word of its sentence."""
+    return name == "pre" or (name == "code" and "\n" in (node.text or ""))
+
+
+def _enter(out: _Collector, name: str, node: Any) -> None:
+    if name in ITEMS and not str(node.get("rend", "")).startswith("d"):  # Terms and definitions carry no bullet.
         out.item()
     elif name in ("tr", "row"):
         out.open_row()
@@ -235,5 +242,5 @@ def _leave(out: _Collector, name: str, node: Any, verbatim: bool) -> None:
         out.flush(heading=HEADINGS[name])
     elif name == "head":
         out.flush(heading=HEADINGS.get(str(node.get("rend", "")), 2))
-    elif name in BLOCKS:
+    elif name in BLOCKS or _is_code(name, node):
         out.flush(verbatim=verbatim)

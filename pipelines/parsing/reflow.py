@@ -9,6 +9,7 @@ FILLED = 0.85
 """Proportional letters make lines of one width differ in length; a line is full from this share of the usual one."""
 
 _WORD = re.compile(r"[^\W\d_]+(?:-[^\W\d_]+)*")
+_ACROSS_LINES = re.compile(r"(?<![^\W\d_])[^\W\d_]++-\n[^\W\d_]++")
 _BROKEN_WORD = re.compile(r"([^\W\d_]{2,})-\Z")
 _NEXT_WORD = re.compile(r"[^\W\d_]+")
 _BULLET = re.compile(r"[•‣◦▪·*–—-]\s|\(?(?:\d{1,3}|[a-zA-Z])[.)]\s")
@@ -21,7 +22,7 @@ class Reflow:
     def __init__(self, texts: Iterable[str]) -> None:
         self._words: set[str] = set()
         for text in texts:
-            self._words.update(word.lower() for word in _WORD.findall(text))
+            self._words.update(word.lower() for word in _WORD.findall(_ACROSS_LINES.sub(" ", text)))
 
     def paragraphs(self, lines: Sequence[str], width: int) -> Iterator[str]:
         """Paragraphs of printed lines, where `width` is the usual length of a full line, in characters.

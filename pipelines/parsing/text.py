@@ -66,7 +66,7 @@ def _checked(text: str) -> str:
 
 def _guess(data: bytes) -> str | None:
     foreign = sum(byte >= 0x80 for byte in data[:SAMPLE_BYTES])
-    if foreign < FEW_FOREIGN and foreign * 4 < len(data) and not any(byte in data for byte in _UNUSED_CP1252):
+    if foreign < FEW_FOREIGN and foreign * 3 < len(data) and not any(byte in data for byte in _UNUSED_CP1252):
         return "cp1252"
     # Imported here because most files are UTF-8 and the child pays for every import.
     from charset_normalizer import from_bytes

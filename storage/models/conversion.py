@@ -15,15 +15,17 @@ def convert(source: Path, target: Path) -> None:
     from transformers.modeling_gguf_pytorch_utils import load_gguf_checkpoint
     from transformers.utils import logging
 
-    logging.disable_progress_bar()
+    logging.disable_progress_bar()  # type: ignore[no-untyped-call]
     place = {"gguf_file": source.name, "local_files_only": True}
     tokenizer = AutoTokenizer.from_pretrained(source.parent, **place)
     if tokenizer.chat_template is None:
         raise ValueError("the file has no chat template")
     config = AutoConfig.from_pretrained(source.parent, **place)
     with torch.device("meta"):
-        model = AutoModelForCausalLM.from_config(config, dtype=torch.bfloat16)
-    loaded = load_gguf_checkpoint(str(source), return_tensors=True, model_to_load=model, torch_dtype=torch.bfloat16)
+        model = AutoModelForCausalLM.from_config(config, dtype=torch.bfloat16)  # type: ignore[no-untyped-call]
+    loaded = load_gguf_checkpoint(  # type: ignore[no-untyped-call]
+        str(source), return_tensors=True, model_to_load=model, torch_dtype=torch.bfloat16
+    )
     model = model.to_empty(device="cpu")
     missing, unexpected = model.load_state_dict(loaded["tensors"], strict=False)
     model.tie_weights()

@@ -26,9 +26,10 @@ class EmbeddingModel:
     def __init__(self, weights: str, *, threads: int) -> None:
         """`threads` bounds torch's own threads, so that embedding cannot take the cores of everything else."""
         import torch
-        from transformers.utils import logging
+        from transformers.utils import logging as loading
 
-        logging.disable_progress_bar()
+        quiet: Any = loading.disable_progress_bar
+        quiet()
         from sentence_transformers import SentenceTransformer
 
         torch.set_num_threads(threads)

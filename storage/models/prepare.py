@@ -85,6 +85,7 @@ def _convert_in_process(source: Path, target: Path) -> None:
         text=True,
         errors="replace",
         timeout=TIMEOUT_SECONDS,
+        check=False,
     )
     if done.returncode:
         lines = done.stderr.strip().splitlines()

@@ -68,7 +68,7 @@ def resolve_gguf(weights: str) -> Path | None:
     return path.resolve() if path.suffix == ".gguf" and path.is_file() else None
 
 
-def is_local(settings: Settings, weights: str) -> bool:
+def is_local(weights: str) -> bool:
     """Whether `weights` needs no network to load."""
     return weights == SMOLLM2 or Path(weights).expanduser().exists()
 

@@ -68,7 +68,7 @@ def _load_counter(weights: str) -> TokenCounter:
         return EstimatedTokenCounter()
     try:
         tokenizer = Tokenizer.from_pretrained(weights)
-    except Exception as error:  # the library raises whatever its HTTP client does
+    except Exception as error:  # noqa: BLE001 - whatever its HTTP client raises
         log.warning("tokenizer_not_found", weights=weights, error=type(error).__name__)
         return EstimatedTokenCounter()
     special = [token.content for token in tokenizer.get_added_tokens_decoder().values() if token.special]

@@ -1,12 +1,14 @@
-"""Tenants, their people and refresh tokens; all but `tenant` and `lock_tenant` need the system transaction."""
+"""Tenants, their people and refresh tokens; all of it needs the system transaction."""
 
 from dataclasses import dataclass
 from uuid import UUID
 
-from domain.errors import AlreadyExists, NotFound
+from psycopg.rows import DictRow
+
+from domain.errors import AlreadyExists
 from domain.ids import TenantId, UserId, new_uuid
 from domain.tenancy import Role, Tenant, User
-from storage.postgres.database import DictRow, Transaction, execute, fetch_one
+from storage.postgres.database import Transaction, execute, fetch_one
 from storage.postgres.queries import load
 
 _SQL = load("accounts")
@@ -58,14 +60,6 @@ class Accounts:
     async def set_password_hash(self, user_id: UserId, password_hash: str) -> None:
         await execute(self._tx, _SQL["set_password_hash"], user_id=user_id, password_hash=password_hash)
 
-    async def tenant(self, tenant_id: TenantId) -> Tenant:
-        """Raises NotFound when the tenant is gone."""
-        return _tenant(await fetch_one(self._tx, _SQL["get_tenant"], id=tenant_id))
-
-    async def lock_tenant(self, tenant_id: TenantId) -> Tenant:
-        """The tenant, its row locked until the transaction ends. Raises NotFound."""
-        return _tenant(await fetch_one(self._tx, _SQL["lock_tenant"], id=tenant_id))
-
     async def insert_refresh_token(
         self, family: UUID, user_id: UserId, tenant_id: TenantId, token_hash: bytes, lifetime_seconds: float
     ) -> None:
@@ -91,12 +85,6 @@ class Accounts:
     async def revoke_family(self, family: UUID) -> int:
         """Revoke every token that descends from the same log-in; how many were still alive."""
         return await execute(self._tx, _SQL["revoke_family"], family=family)
-
-
-def _tenant(row: DictRow | None) -> Tenant:
-    if row is None:
-        raise NotFound("This account no longer exists.")
-    return Tenant(**row)
 
 
 def _account(row: DictRow | None) -> Account | None:

@@ -1,11 +1,12 @@
 """Chatbots and the versions of their configuration."""
 
+from psycopg.rows import DictRow
 from psycopg.types.json import Jsonb
 
 from domain.chatbot import Chatbot, ChatbotConfig, ConfigVersion
 from domain.errors import NotFound
 from domain.ids import ChatbotId, TenantId, new_uuid
-from storage.postgres.database import DictRow, Transaction, execute, fetch_all, fetch_one
+from storage.postgres.database import Transaction, execute, fetch_all, fetch_one
 from storage.postgres.queries import load
 
 _SQL = load("chatbots")

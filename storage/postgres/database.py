@@ -87,6 +87,12 @@ async def system_tx(db: Database) -> AsyncIterator[Transaction]:
         yield tx
 
 
+async def ping(db: Database) -> None:
+    """Raises Unavailable when the database does not answer."""
+    async with _transaction(db.app) as tx:
+        await tx.execute(_ROLE["ping"])
+
+
 async def fetch_all(tx: Transaction, sql: str, **values: Any) -> list[DictRow]:
     return await (await tx.execute(sql, values)).fetchall()
 

@@ -3,10 +3,12 @@
 from dataclasses import dataclass
 from uuid import UUID
 
+from psycopg.rows import DictRow
+
 from domain.documents import Document, DocumentStatus
 from domain.errors import NotFound
 from domain.ids import ChatbotId, DocumentId, TenantId, new_uuid
-from storage.postgres.database import DictRow, Transaction, fetch_all, fetch_one
+from storage.postgres.database import Transaction, fetch_all, fetch_one
 from storage.postgres.queries import load
 
 _SQL = load("documents")

@@ -3,11 +3,13 @@
 from collections import defaultdict
 from uuid import UUID
 
+from psycopg.rows import DictRow
+
 from domain.conversation import Citation, Message, MessageRole, Session, TurnState
 from domain.errors import NotFound
 from domain.generation import Usage
 from domain.ids import ChatbotId, MessageId, SessionId, TenantId, TurnId, new_uuid
-from storage.postgres.database import DictRow, Transaction, execute, fetch_all, fetch_one
+from storage.postgres.database import Transaction, fetch_all, fetch_one
 from storage.postgres.queries import load
 
 _SQL = load("sessions")
@@ -41,10 +43,6 @@ class Sessions:
         )
         return [Session(**row) for row in rows]
 
-    async def touch(self, tenant_id: TenantId, session_id: SessionId, title: str = "") -> None:
-        """Note activity; `title` names a session that has no title yet."""
-        await execute(self._tx, _SQL["touch"], tenant_id=tenant_id, id=session_id, title=title)
-
     async def list_messages(
         self, tenant_id: TenantId, session_id: SessionId, limit: int, after: UUID | None = None
     ) -> list[Message]:
@@ -53,13 +51,6 @@ class Sessions:
             self._tx, _SQL["list_messages"], tenant_id=tenant_id, session_id=session_id, limit=limit, after=after
         )
         return await self._messages(tenant_id, rows)
-
-    async def recent_messages(self, tenant_id: TenantId, session_id: SessionId, limit: int) -> list[Message]:
-        """The last `limit` messages, oldest first, without citations and usage."""
-        rows = await fetch_all(
-            self._tx, _SQL["recent_messages"], tenant_id=tenant_id, session_id=session_id, limit=limit
-        )
-        return [_message(row, ()) for row in reversed(rows)]
 
     async def _messages(self, tenant_id: TenantId, rows: list[DictRow]) -> list[Message]:
         answers = [row["id"] for row in rows if row["role"] == MessageRole.ASSISTANT]

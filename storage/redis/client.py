@@ -1,6 +1,10 @@
 """The one way a process connects to Redis or Valkey."""
 
+import asyncio
+from typing import Any
+
 from redis.asyncio import Redis
+from redis.asyncio.connection import AbstractConnection
 from redis.asyncio.retry import Retry
 from redis.backoff import ExponentialWithJitterBackoff
 from redis.exceptions import ConnectionError as RedisConnectionError
@@ -10,10 +14,23 @@ SOCKET_SECONDS = 10.0
 """Longest wait for an answer; a blocking command must ask for less."""
 
 
+class _CancellableSends(AbstractConnection):
+    """`asyncio.wait_for`, which sends go through, swallows a cancellation that comes just as they end (Python 3.11,
+    bpo-37658); a task would then run on as if it had never been cancelled."""
+
+    async def send_packed_command(self, command: Any, check_health: bool = True) -> None:
+        task = asyncio.current_task()
+        before = task.cancelling() if task else 0
+        await super().send_packed_command(command, check_health)
+        if task and task.cancelling() > before:
+            await self.disconnect(nowait=True)  # the answer will never be read
+            raise asyncio.CancelledError
+
+
 def connect_redis(url: str) -> Redis:
     """A lazy, pooled client that answers in `str`. Commands are repeated after a lost connection, for about
     two seconds: a command that must not run twice needs an id of its own. Raises ValueError for a bad URL."""
-    return Redis.from_url(
+    client: Redis = Redis.from_url(
         url,
         decode_responses=True,
         socket_connect_timeout=3.0,
@@ -22,3 +39,7 @@ def connect_redis(url: str) -> Redis:
         retry=Retry(ExponentialWithJitterBackoff(base=0.05, cap=1.0), 5),
         retry_on_error=[RedisConnectionError, RedisTimeoutError],
     )
+    pool = client.connection_pool
+    kind = pool.connection_class  # plain, TLS or a Unix socket, as the URL says
+    pool.connection_class = type(kind.__name__, (_CancellableSends, kind), {})
+    return client

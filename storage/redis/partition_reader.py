@@ -4,9 +4,11 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from dataclasses import dataclass
+from typing import cast
 
 import structlog
 from redis.asyncio import Redis
+from redis.asyncio.client import Pipeline
 from redis.asyncio.lock import Lock
 from redis.exceptions import RedisError, ResponseError
 
@@ -53,6 +55,7 @@ class PartitionReader:
         self._redis = redis
         self._key = key
         self._dead_key = dead_key
+        self._failures_key = f"{key}:{group}:failures"
         self._group = group
         self._consumer = consumer
         self._handler = handler
@@ -85,17 +88,20 @@ class PartitionReader:
             while not reading.done():
                 await asyncio.wait([reading], timeout=renew)
                 if not reading.done():
-                    await asyncio.wait_for(lock.reacquire(), renew)
+                    async with asyncio.timeout(renew):
+                        await lock.reacquire()
             reading.result()
         finally:
             reading.cancel()
             await asyncio.wait([reading])
             with suppress(RedisError, OSError):
-                await asyncio.wait_for(lock.release(), renew)
+                async with asyncio.timeout(renew):
+                    await lock.release()
 
     async def _read(self) -> None:
         # What is delivered and not acknowledged always comes first, whoever it was delivered to: nobody else reads
         # this partition, and a delivery whose answer was lost on the way must not be overtaken by the next one.
+        task = cast("asyncio.Task[None]", asyncio.current_task())
         while True:
             try:
                 _, entries, lost = await self._redis.xautoclaim(
@@ -105,6 +111,8 @@ class PartitionReader:
                     self._log.error("events_trimmed_before_handled", count=len(lost))
                 for entry, fields in entries:
                     await self._handle(entry, fields)
+                    if task.cancelling():  # a handler may have swallowed it
+                        return
                 if not entries:
                     await self._redis.xreadgroup(
                         self._group,
@@ -134,7 +142,7 @@ class PartitionReader:
             self._log.error("event_unreadable", entry=entry, error=type(error).__name__)
             await self._set_aside(entry, raw, error)
             return
-        failures = delays = 0
+        delays = 0
         while True:
             try:
                 await self._handler(event)
@@ -143,25 +151,31 @@ class PartitionReader:
                 self._log.warning("event_delayed", event_id=event.id, kind=event.kind, error=type(error).__name__)
                 await asyncio.sleep(self._pause(delays))
             except Exception as error:  # noqa: BLE001 - a handler may fail in any way
-                failures += 1
+                # Counted where the next reader finds it: an event that costs its reader the lock gets no more tries.
+                failures = int(await self._redis.hincrby(self._failures_key, entry, 1))
                 self._log.exception("event_failed", event_id=event.id, kind=event.kind, attempt=failures)
                 if failures >= self._settings.attempts:
                     await self._set_aside(entry, raw, error)
                     return
                 await asyncio.sleep(self._pause(failures))
             else:
-                await self._redis.xack(self._key, self._group, entry)
+                await self._finish(self._redis.pipeline(transaction=True), entry)
                 return
 
     async def _set_aside(self, entry: str, raw: str, error: Exception) -> None:
-        async with self._redis.pipeline(transaction=True) as pipeline:
-            pipeline.xadd(
-                self._dead_key,
-                {EVENT_FIELD: raw, "group": self._group, "from": self._key, "error": type(error).__name__},
-                maxlen=self._settings.dead_length,
-                approximate=True,
-            )
+        pipeline = self._redis.pipeline(transaction=True)
+        pipeline.xadd(
+            self._dead_key,
+            {EVENT_FIELD: raw, "group": self._group, "from": self._key, "error": type(error).__name__},
+            maxlen=self._settings.dead_length,
+            approximate=True,
+        )
+        await self._finish(pipeline, entry)
+
+    async def _finish(self, pipeline: Pipeline, entry: str) -> None:
+        async with pipeline:
             pipeline.xack(self._key, self._group, entry)
+            pipeline.hdel(self._failures_key, entry)
             await pipeline.execute()
 
     def _pause(self, failures: int) -> float:

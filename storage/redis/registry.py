@@ -78,10 +78,9 @@ class EndpointRegistry:
         for instance, entry in zip(flat[::2], flat[1::2], strict=True):
             try:
                 address, info = json.loads(entry)
-            except ValueError:
+                found.append(Endpoint(service, instance, str(address), dict(info)))
+            except (ValueError, TypeError):
                 log.warning("endpoint_unreadable", service=service, instance=instance)
-                continue
-            found.append(Endpoint(service, instance, str(address), dict(info)))
         return sorted(found, key=lambda endpoint: endpoint.instance)
 
     async def keep_announced(

@@ -26,6 +26,8 @@ QUERY_WORDS = 64
 QUERY_CHARS = 4_000
 INDEX_CACHE_BYTES = 256 * 1024 * 1024
 METADATA_CACHE_BYTES = 64 * 1024 * 1024
+TEXT_INDEX = "text_idx"
+UNINDEXED_ROWS = 64
 KEEP_VERSIONS = timedelta(hours=1)
 """Longer than any search that may still read an older version."""
 _WORD = re.compile(r"\w+")
@@ -92,11 +94,18 @@ class VectorStore:
                     raise
 
     async def optimize(self, tenant_id: TenantId, chatbot_id: ChatbotId) -> None:
-        """Merge small fragments, bring the full-text index up to date and drop old versions."""
+        """Merge small fragments, bring the full-text index up to date and drop old versions, when it is worth it.
+
+        Rows that the index does not have are searched one by one, so they may be few beside the indexed ones; the
+        whole table is written anew, so that must not happen for every document.
+        """
         key = _key(tenant_id, chatbot_id)
         async with self._lock(key):
             table = await self._open(key, fresh=True)
-            if table is not None:
+            stats = None if table is None else await table.index_stats(TEXT_INDEX)
+            if table is None or stats is None:
+                return
+            if stats.num_unindexed_rows >= max(UNINDEXED_ROWS, stats.num_indexed_rows // 10):
                 await table.optimize(cleanup_older_than=KEEP_VERSIONS)
 
     async def count(self, tenant_id: TenantId, chatbot_id: ChatbotId, document_id: DocumentId | None = None) -> int:
@@ -150,7 +159,8 @@ class VectorStore:
         searches = [by_vector.limit(depth).to_list()]
         if words := _words(question):
             # A query object and never the query language: the visitor's text holds no operators.
-            by_text = table.query().nearest_to_text(MatchQuery(words, "text")).select([*PASSAGE_COLUMNS, "_score"])
+            match: Any = MatchQuery
+            by_text = table.query().nearest_to_text(match(words, "text")).select([*PASSAGE_COLUMNS, "_score"])
             searches.append(by_text.limit(depth).to_list())
         return list(await asyncio.gather(*searches))
 
@@ -190,7 +200,7 @@ class VectorStore:
             table = await database.create_table(key[1], schema=table_schema(dimension), exist_ok=True)
         if not await table.list_indices():
             # ICU finds words also in scripts without spaces. Rows younger than the index are searched without it.
-            await table.create_index("text", config=FTS(base_tokenizer="icu"))
+            await table.create_index("text", config=FTS(base_tokenizer="icu"), name=TEXT_INDEX)
         return table
 
 
@@ -213,9 +223,7 @@ def _is_missing(error: Exception) -> bool:
     return "not found" in str(error).lower()
 
 
-def _best(
-    found: list[list[dict[str, Any]]], query: NDArray[np.float32], top_k: int, min_score: float
-) -> list[Passage]:
+def _best(found: list[list[dict[str, Any]]], query: NDArray[np.float32], top_k: int, min_score: float) -> list[Passage]:
     rows: dict[tuple[str, int], dict[str, Any]] = {}
     similarity: dict[tuple[str, int], float] = {}
     for row in (row for ranking in found for row in ranking):

@@ -1,6 +1,7 @@
 """The frames of streams: any plain data survives any cutting of the bytes, and garbage is refused."""
 
 from collections.abc import Sequence
+from contextlib import suppress
 from typing import Any
 
 import msgpack
@@ -95,10 +96,8 @@ def test_an_oversize_frame_is_refused_before_its_body_arrives() -> None:
 def test_a_garbage_body_is_data_or_a_bad_frame(body: bytes) -> None:
     decoder = Decoder(LIMIT)
     decoder.feed(frame(Kind.OPEN, 1, body))
-    try:
+    with suppress(BadFrame):
         assert decoder.next() is not None
-    except BadFrame:
-        pass
 
 
 @pytest.mark.parametrize(

@@ -1,7 +1,6 @@
 """Anthropic's messages protocol, through the official SDK.
 
-Options: `base_url` (else ANTHROPIC_BASE_URL, else Anthropic's own), `read_timeout_seconds` (60), `max_retries` (1,
-before the first token).
+Options: `base_url` (else ANTHROPIC_BASE_URL, else Anthropic's own), `read_timeout_seconds` (60).
 """
 
 from collections.abc import AsyncGenerator
@@ -9,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from configs.settings import Settings
 from configs.tables import EngineSpec, ModelSpec
-from deployments.llm.engines.provider_errors import provider_error
+from deployments.llm.engines.provider_errors import ENDED_EARLY, begin_stream, provider_error
 from domain.errors import EngineFailed, Unavailable
 from domain.generation import Delta, FinishReason, GenerationRequest, Usage
 
@@ -36,23 +35,25 @@ class AnthropicEngine:
             api_key=self._key,
             base_url=self._base_url,
             timeout=Timeout(read, connect=CONNECT_SECONDS),
-            max_retries=int(self._options.get("max_retries", 1)),
+            max_retries=0,
         )
 
     async def generate(self, request: GenerationRequest) -> AsyncGenerator[Delta, None]:
-        if self._client is None:
+        client = self._client
+        if client is None:
             raise Unavailable
+        arguments = self._arguments(request)
         meter = _Meter()
         try:
-            stream = await self._client.messages.create(**self._arguments(request))
+            stream = await begin_stream(lambda: client.messages.create(**arguments))
             async with stream:
                 async for event in stream:
                     if text := meter.read(event):
                         yield Delta(text, 1)
         except Exception as error:
-            raise provider_error(self._name, error) from error
+            raise provider_error(self._name, error, begun=meter.pieces > 0) from error
         if meter.finish is None:
-            raise EngineFailed("The answer of the model provider ended too early.")
+            raise EngineFailed(ENDED_EARLY)
         usage = Usage(meter.prompt, meter.completion, meter.cached)
         yield Delta("", max(0, meter.completion - meter.pieces), meter.finish, usage)
 
@@ -77,8 +78,9 @@ class AnthropicEngine:
             "max_tokens": request.max_tokens,
             "stream": True,
         }
-        if spec is None or spec.sends_temperature:
-            arguments["temperature"] = min(request.temperature, 1.0)  # the protocol ends at 1, ours at 2
+        if spec is not None and spec.sends_temperature:
+            # The SDK has no argument for it any more, but older models take one. Theirs ends at 1, ours at 2.
+            arguments["extra_body"] = {"temperature": min(request.temperature, 1.0)}
         if system:
             arguments["system"] = system
         if request.stop:

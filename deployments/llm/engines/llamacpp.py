@@ -72,7 +72,7 @@ class LlamaCppEngine:
         generation = _Generation(self._server, self._body(request))
         self._running.add(generation)
         done = asyncio.get_running_loop().run_in_executor(self._threads, generation.run)
-        done.add_done_callback(lambda future: (self._running.discard(generation), future.exception()))
+        done.add_done_callback(lambda _: self._running.discard(generation))
         try:
             async for delta in generation.deltas():
                 yield delta

@@ -1,8 +1,7 @@
 """OpenAI and every server that speaks its chat-completions protocol, through the official SDK.
 
 Options: `base_url` (else OPENAI_BASE_URL, else OpenAI's own), `keyless` (true: send no key of ours to that server),
-`read_timeout_seconds` (60), `max_retries` (1, before the first token), `token_limit_field` (`max_completion_tokens` at
-OpenAI, `max_tokens` elsewhere).
+`read_timeout_seconds` (60), `token_limit_field` (`max_completion_tokens` at OpenAI, `max_tokens` elsewhere).
 """
 
 from collections.abc import AsyncGenerator
@@ -10,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from configs.settings import Settings
 from configs.tables import EngineSpec, ModelSpec
-from deployments.llm.engines.provider_errors import provider_error
+from deployments.llm.engines.provider_errors import ENDED_EARLY, begin_stream, provider_error
 from domain.errors import EngineFailed, Unavailable
 from domain.generation import Delta, FinishReason, GenerationRequest, Usage
 from storage.models.tokenizer import EstimatedTokenCounter
@@ -39,18 +38,20 @@ class OpenAiEngine:
             api_key=self._key,
             base_url=self._base_url,
             timeout=Timeout(read, connect=CONNECT_SECONDS),
-            max_retries=int(self._options.get("max_retries", 1)),
+            max_retries=0,
         )
 
     async def generate(self, request: GenerationRequest) -> AsyncGenerator[Delta, None]:
-        if self._client is None:
+        client = self._client
+        if client is None:
             raise Unavailable
+        arguments = self._arguments(request)
         pieces = 0
         finish: FinishReason | None = None
         usage: Usage | None = None
         written: list[str] = []
         try:
-            stream = await self._client.chat.completions.create(**self._arguments(request))
+            stream = await begin_stream(lambda: client.chat.completions.create(**arguments))
             async with stream:
                 async for chunk in stream:
                     usage = _usage(getattr(chunk, "usage", None)) or usage
@@ -61,9 +62,9 @@ class OpenAiEngine:
                             written.append(choice.delta.content)
                             yield Delta(choice.delta.content, 1)
         except Exception as error:
-            raise provider_error(self._name, error) from error
+            raise provider_error(self._name, error, begun=pieces > 0) from error
         if finish is None:
-            raise EngineFailed("The answer of the model provider ended too early.")
+            raise EngineFailed(ENDED_EARLY)
         exact = usage or _estimate(request, written)
         yield Delta("", max(0, exact.completion_tokens - pieces), finish, exact)
 
@@ -87,7 +88,7 @@ class OpenAiEngine:
             "stream_options": {"include_usage": True},
             limit: request.max_tokens,
         }
-        if spec is None or spec.sends_temperature:
+        if spec is None or spec.sends_temperature is not False:
             arguments["temperature"] = request.temperature
         if request.stop:
             arguments["stop"] = list(request.stop)

@@ -1,5 +1,9 @@
 """Failures of model providers as our own errors, in sentences that repeat nothing of what the provider said."""
 
+import asyncio
+from collections.abc import Awaitable, Callable
+from typing import TypeVar
+
 import structlog
 
 from domain.errors import AppError, EngineFailed, InvalidInput, RateLimited, Unavailable
@@ -7,13 +11,33 @@ from domain.errors import AppError, EngineFailed, InvalidInput, RateLimited, Una
 log = structlog.get_logger(__name__)
 
 LONGEST_RETRY_AFTER = 120.0
+RETRY_PAUSE_SECONDS = 0.2
+ENDED_EARLY = "The answer of the model provider ended too early."
+
+Stream = TypeVar("Stream")
 
 
-def provider_error(engine: str, error: Exception) -> AppError:
+async def begin_stream(create: Callable[[], Awaitable[Stream]]) -> Stream:
+    """Begin a stream, a second time when the first attempt met a lost connection or a server's fault.
+
+    The SDKs' own retries are off: they would also wait as long as a busy provider asks for, before the first token.
+    """
+    try:
+        return await create()
+    except Exception as error:
+        status = _status(error)
+        if type(error).__name__ != "APIConnectionError" and (status is None or status < 500):
+            raise
+    await asyncio.sleep(RETRY_PAUSE_SECONDS)
+    return await create()
+
+
+def provider_error(engine: str, error: Exception, *, begun: bool) -> AppError:
     """Map an exception of the `openai` or `anthropic` SDK, or of their transport.
 
     Both SDKs are generated alike: an error with a response has `status_code`, one without is a connection or a
     time-out. An error event inside a stream carries the status of the stream, 200, and says its kind in `type`.
+    `begun` says that text had come already.
     """
     if isinstance(error, AppError):
         return error
@@ -31,7 +55,11 @@ def provider_error(engine: str, error: Exception) -> AppError:
     if (status is not None and status >= 500) or kind in ("overloaded_error", "api_error", "server_error"):
         return Unavailable("The model provider has a problem; try again later.")
     if type(error).__name__ in ("APIConnectionError", "APITimeoutError"):
-        return Unavailable("The model provider cannot be reached; try again later.")
+        return (
+            EngineFailed(ENDED_EARLY)
+            if begun
+            else Unavailable("The model provider cannot be reached; try again later.")
+        )
     return EngineFailed()
 
 

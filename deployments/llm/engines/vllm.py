@@ -103,8 +103,11 @@ class VllmEngine:
 
     async def close(self) -> None:
         llm, self._llm = self._llm, None
-        if llm is not None:
-            await asyncio.to_thread(llm.shutdown, timeout=10.0)
+        if llm is None:
+            return
+        if llm.output_handler is not None:
+            llm.output_handler.cancel()  # it would take the end of the engine's process for a crash
+        await asyncio.to_thread(llm.shutdown, timeout=10.0)
 
     def _tokens(self, request: GenerationRequest) -> list[int]:
         messages = [

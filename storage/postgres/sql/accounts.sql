@@ -33,13 +33,6 @@ where u.id = %(user_id)s and t.id = %(tenant_id)s;
 -- name: set_password_hash
 update users set password_hash = %(password_hash)s where id = %(user_id)s;
 
--- name: get_tenant
-select id, name, plan, created_at from tenants where id = %(id)s;
-
--- name: lock_tenant
--- Whoever counts against a plan limit holds this lock from counting to committing.
-select id, name, plan, created_at from tenants where id = %(id)s for update;
-
 -- name: insert_refresh_token
 insert into refresh_tokens (id, family, user_id, tenant_id, token_hash, expires_at)
 values (%(id)s, %(family)s, %(user_id)s, %(tenant_id)s, %(token_hash)s, now() + make_interval(secs => %(lifetime)s));

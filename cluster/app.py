@@ -1,0 +1,64 @@
+"""The Serve application graph: the only place where deployments get their sizes and meet each other."""
+
+from typing import Any
+
+import ray
+from ray import serve
+
+from actors.serve_ports import APPLICATION
+from cluster.keeper import Keeper
+from configs.engine_environment import engine_environment
+from configs.settings import Settings
+from configs.sizing import engine_deployment, load_sizing
+from configs.tables import load_models
+from deployments.gateway.gateway import Gateway
+from deployments.llm.catalog import needs_no_network, usable_engines
+from deployments.llm.engine_deployment import LlmEngine
+from deployments.llm.router import LlmRouter
+from deployments.retrieval.embedder import Embedder
+from storage.models.embedding import embedding_model_path
+
+
+def build_application(args: dict[str, Any]) -> serve.Application:
+    """The graph for a Serve config file: `args` are fields of Settings, the rest comes from the environment."""
+    return build(Settings(**args))
+
+
+def build(settings: Settings) -> serve.Application:
+    """Gateway at the root, everything else behind it. `settings` must name the database, Redis and the secret."""
+    sizing = load_sizing(settings.profile)
+    table = load_models(settings.models_file)
+    engines = [
+        _deployment(
+            LlmEngine,
+            engine_deployment(name),
+            sizing.engine_of(table.engines[name]).options(
+                engine_environment(table.engines[name], offline=needs_no_network(table, name))
+            ),
+        ).bind(settings, name)
+        for name in usable_engines(settings, table)
+    ]
+    dependencies = [
+        _deployment(LlmRouter, "LlmRouter", sizing.router.options()).bind(settings),
+        _deployment(Embedder, "Embedder", sizing.embedder.options()).bind(embedding_model_path(settings)),
+        _deployment(Keeper, "Keeper", sizing.keeper.options()).bind(settings),
+        *engines,
+    ]
+    gateway: serve.Application = _deployment(Gateway, "Gateway", sizing.gateway.options()).bind(settings, dependencies)
+    return gateway
+
+
+def deploy(settings: Settings) -> None:
+    """Deploy to the cluster that this process is connected to, and wait until every deployment is healthy."""
+    serve.start(http_options={"host": "0.0.0.0", "port": settings.port}, proxy_location="HeadOnly")  # noqa: S104
+    serve.run(build(settings), name=APPLICATION, route_prefix="/", blocking=False)
+
+
+def undeploy() -> None:
+    """Stop the application and the detached actors."""
+    if ray.is_initialized():
+        serve.shutdown()  # type: ignore[no-untyped-call]
+
+
+def _deployment(kind: type[Any], name: str, options: dict[str, Any]) -> Any:
+    return serve.deployment(name=name, **options)(kind)

@@ -1,0 +1,159 @@
+"""The `loquent` command."""
+
+import asyncio
+import json
+import os
+import signal
+import time
+from importlib.metadata import version as installed_version
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from pydantic import ValidationError
+from rich.console import Console
+
+from cluster.embedded.process import SetupError
+from cluster.runtime import load_state, process_of
+from configs.settings import Settings
+
+app = typer.Typer(help="Loquent: chatbots that answer from your documents.", no_args_is_help=True, add_completion=False)
+console = Console()
+
+STOP_SECONDS = 90.0
+
+
+def settings() -> Settings:
+    try:
+        return Settings()
+    except ValidationError as error:
+        first = error.errors()[0]
+        name = "LOQUENT_" + "_".join(str(part) for part in first["loc"]).upper()
+        raise fail(f"The setting {name} is not valid: {first['msg']}.") from None
+
+
+def fail(sentence: str) -> typer.Exit:
+    """Show one sentence and end with status 1."""
+    console.print(f"[bold red]✗[/bold red] {sentence}", highlight=False)
+    return typer.Exit(1)
+
+
+@app.command()
+def up() -> None:
+    """Start everything on this machine and stay; Ctrl-C stops it."""
+    from cluster.up import Installation
+
+    try:
+        Installation(settings(), console).run()
+    except SetupError as error:
+        raise fail(str(error)) from None
+    except OSError as error:
+        raise fail(f"{error.strerror or error}: {error.filename or 'while starting'}.") from None
+
+
+@app.command()
+def down() -> None:
+    """Stop the running installation and wait for its end."""
+    folder = settings().root
+    state = load_state(folder)
+    process = process_of(state.pid, state.created) if state else None
+    if process is None:
+        console.print("Loquent is not running.")
+        return
+    os.kill(process.pid, signal.SIGTERM)
+    deadline = time.monotonic() + STOP_SECONDS
+    while process.is_running() and time.monotonic() < deadline:
+        time.sleep(0.1)
+    if process.is_running():
+        raise fail(f"Process {process.pid} did not end within {STOP_SECONDS:.0f} s.")
+    console.print("Stopped; the data stays.")
+
+
+@app.command()
+def status(as_json: Annotated[bool, typer.Option("--json", help="For programs.")] = False) -> None:
+    """Show every part with its process, health and memory."""
+    from cluster.status import examine, table_of
+
+    report = examine(settings().root)
+    if as_json:
+        print(json.dumps(report, indent=1))  # noqa: T201
+    else:
+        console.print(table_of(report))
+    if not report["running"]:
+        raise typer.Exit(1)
+
+
+@app.command()
+def doctor() -> None:
+    """Check this machine and say what to do about each problem."""
+    from cluster.doctor import examine
+
+    findings = examine(settings())
+    for finding in findings:
+        mark = "[green]✓[/green]" if finding.ok else "[bold red]✗[/bold red]"
+        remedy = "" if finding.ok else f" — {finding.remedy}"
+        console.print(f"{mark} {finding.name}: {finding.detail}{remedy}", highlight=False)
+    if not all(finding.ok for finding in findings):
+        raise typer.Exit(1)
+
+
+@app.command()
+def migrate() -> None:
+    """Bring the database of DATABASE_URL up to date."""
+    from storage.postgres.migrator import MigrationChanged
+    from storage.postgres.migrator import migrate as apply
+
+    chosen = settings()
+    secret = chosen.secret_key.get_secret_value()
+    if chosen.database_url is None or not secret:
+        raise fail("Set DATABASE_URL and LOQUENT_SECRET_KEY; the embedded database is migrated by `loquent up`.")
+    try:
+        names = asyncio.run(apply(chosen.database_url, secret))
+    except (MigrationChanged, OSError) as error:
+        raise fail(str(error)) from None
+    console.print(f"Applied {', '.join(names)}." if names else "The database is up to date.")
+
+
+@app.command()
+def demo() -> None:
+    """Set up the demo tenant on the running installation."""
+    from cluster.demo import seed_demo
+
+    try:
+        chatbot_id = seed_demo(running_url())
+    except SetupError as error:
+        raise fail(str(error)) from None
+    console.print(f"The demo chatbot is {chatbot_id}.")
+
+
+@app.command()
+def ingest(
+    path: Annotated[Path, typer.Argument(help="A file, or a folder whose files are all taken.")],
+    chatbot: Annotated[str, typer.Option(help="Id of the chatbot.")],
+    email: Annotated[str, typer.Option(envvar="LOQUENT_EMAIL", help="Log-in; the demo's when not given.")] = "",
+    password: Annotated[str, typer.Option(envvar="LOQUENT_PASSWORD", help="Its password.")] = "",
+    url: Annotated[str, typer.Option(help="Of the platform; the installation of this folder when not given.")] = "",
+) -> None:
+    """Upload documents and wait until they are searchable."""
+    from cluster.ingest import ingest_files
+
+    try:
+        failures = ingest_files(url or running_url(), path, chatbot, email, password, console)
+    except SetupError as error:
+        raise fail(str(error)) from None
+    if failures:
+        raise typer.Exit(1)
+
+
+@app.command()
+def version() -> None:
+    """Show the version."""
+    console.print(installed_version("loquent"))
+
+
+def running_url() -> str:
+    """Address of the installation of this folder."""
+    state = load_state(settings().root)
+    if state is None or not state.ready or process_of(state.pid, state.created) is None:
+        raise fail("Loquent is not running here; `loquent up` starts it.")
+    return state.url

@@ -1,0 +1,163 @@
+"""`loquent doctor`: what this machine must have, checked in under a second and without importing anything heavy."""
+
+import platform
+import resource
+import shutil
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from importlib.util import find_spec
+from pathlib import Path
+
+import psutil
+
+from cluster.embedded.process import port_is_free
+from cluster.ray_head import DESCRIPTORS_PER_CONNECTION, MAX_CONNECTIONS, OWN_DESCRIPTORS
+from cluster.runtime import load_state, process_of
+from configs.settings import Settings
+from storage.models.store import MINILM, embedding_weights, is_prepared
+
+GIB = 1024**3
+LEAST_DISK, LEAST_MEMORY = 2 * GIB, 6 * GIB
+LEAST_CONNECTIONS = 100
+MISMATCHED = ("torchvision", "torchaudio", "torchcodec")
+"""Their wheels are built against another torch; vLLM imports them when they are there, and fails."""
+PAGE = Path(__file__).parents[1] / "web" / "dist" / "index.html"
+CPU_INFO, CGROUP = Path("/proc/cpuinfo"), Path("/sys/fs/cgroup")
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One check: `detail` says what is there, `remedy` what to do when it is not ok."""
+
+    name: str
+    ok: bool
+    detail: str
+    remedy: str = ""
+
+
+def examine(settings: Settings) -> list[Finding]:
+    """Every check, in the order in which a person should read them. A failing check is a finding, never an error."""
+    checks: tuple[Callable[[Settings], Finding], ...] = (
+        _python,
+        _disk,
+        _memory,
+        _open_files,
+        _port,
+        _local_engine,
+        _processor,
+        _models,
+        _page,
+    )
+    return [check(settings) for check in checks]
+
+
+def max_connections_for(nofile: int) -> int:
+    """Sockets that one HAProxy can hold under a limit of open files; never more than it is set up for."""
+    return max(0, min(MAX_CONNECTIONS, int((nofile - OWN_DESCRIPTORS) / DESCRIPTORS_PER_CONNECTION)))
+
+
+def _python(settings: Settings) -> Finding:
+    found = platform.python_version()
+    return Finding(
+        "Python", sys.version_info[:2] == (3, 11), found, "The pinned packages are for 3.11: run `make run`."
+    )
+
+
+def _disk(settings: Settings) -> Finding:
+    folder = settings.root
+    while not folder.exists():
+        folder = folder.parent
+    free = shutil.disk_usage(folder).free
+    return Finding("Disk", free >= LEAST_DISK, f"{free / GIB:.1f} GiB free", f"Make {LEAST_DISK // GIB} GiB of room.")
+
+
+def _memory(settings: Settings) -> Finding:
+    state = load_state(settings.root)
+    running = state is not None and process_of(state.pid, state.created) is not None
+    free = min(psutil.virtual_memory().available, _cgroup_room())
+    return Finding(
+        "Memory",
+        running or free >= LEAST_MEMORY,
+        f"{free / GIB:.1f} GiB available" + (" beside the running installation" if running else ""),
+        f"Close other programs until {LEAST_MEMORY // GIB} GiB are free, or set LOQUENT_LOCAL_ENGINE=llamacpp.",
+    )
+
+
+def _cgroup_room() -> int:
+    """Bytes left under a container's own limit; effectively endless where there is none."""
+    try:
+        limit, used = (int((CGROUP / name).read_text("ascii")) for name in ("memory.max", "memory.current"))
+    except (OSError, ValueError):
+        return sys.maxsize
+    return max(0, limit - used)
+
+
+def _open_files(settings: Settings) -> Finding:
+    limit = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
+    allowed = MAX_CONNECTIONS if limit == resource.RLIM_INFINITY else max_connections_for(limit)
+    return Finding(
+        "Open files",
+        allowed >= LEAST_CONNECTIONS,
+        f"the limit of {'any number of' if limit == resource.RLIM_INFINITY else limit} files is enough for {allowed} sockets",
+        "Raise it with `ulimit -n 65536`.",
+    )
+
+
+def _port(settings: Settings) -> Finding:
+    name, port = "Port", settings.port
+    if port_is_free(port, "0.0.0.0"):  # noqa: S104 - what HAProxy will bind
+        return Finding(name, True, f"{port} is free")
+    state = load_state(settings.root)
+    if state is not None and process_of(state.pid, state.created) and state.url.endswith(f":{port}"):
+        return Finding(name, True, f"{port} is used by the running installation")
+    return Finding(
+        name, False, f"{port} is taken by another program", "Stop that program, or set LOQUENT_PORT to another port."
+    )
+
+
+def _local_engine(settings: Settings) -> Finding:
+    name, reinstall = "Local model", "Install again with `make run`."
+    if settings.local_engine == "none":
+        return Finding(name, True, "switched off")
+    if settings.local_engine == "llamacpp" or (settings.local_engine == "auto" and find_spec("vllm") is None):
+        return Finding(name, find_spec("xllamacpp") is not None, "llama.cpp (xllamacpp)", reinstall)
+    missing = [package for package in ("vllm", "torch") if find_spec(package) is None]
+    if missing:
+        return Finding(name, False, f"{missing[0]} is not installed", reinstall)
+    in_the_way = [package for package in MISMATCHED if find_spec(package) is not None]
+    return Finding(
+        name,
+        not in_the_way,
+        f"vLLM with {', '.join(in_the_way)}, which it cannot import" if in_the_way else "vLLM",
+        f"Remove what is in the way: .venv/bin/pip uninstall {' '.join(in_the_way)}",
+    )
+
+
+def _processor(settings: Settings) -> Finding:
+    name, machine = "Processor", platform.machine()
+    if machine not in ("x86_64", "AMD64") or not CPU_INFO.exists():
+        return Finding(name, True, machine)
+    flags = set(CPU_INFO.read_text("ascii", errors="replace").partition("flags")[2].partition("\n")[0].split())
+    best = next((flag for flag in ("avx512f", "avx2") if flag in flags), None)
+    return Finding(
+        name,
+        best is not None or settings.local_engine in ("llamacpp", "none"),
+        f"{machine} with {best}" if best else f"{machine} without AVX2",
+        "vLLM needs AVX2; set LOQUENT_LOCAL_ENGINE=llamacpp, or use a provider.",
+    )
+
+
+def _models(settings: Settings) -> Finding:
+    embedding_shipped = settings.embedding_model != MINILM or embedding_weights(settings) != MINILM
+    if not embedding_shipped:
+        return Finding("Models", False, f"the weights of {MINILM} are missing", "Install again with `make run`.")
+    ready = is_prepared(settings)
+    return Finding(
+        "Models", ready, "prepared" if ready else "not prepared yet", "`make run` prepares them at its first start."
+    )
+
+
+def _page(settings: Settings) -> Finding:
+    built = PAGE.is_file()
+    return Finding("Chat page", built, "built" if built else "not built", "Build it with `make run`.")

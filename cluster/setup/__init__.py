@@ -1,0 +1,1 @@
+"""Installation of everything into `.venv`, before anything else can be imported."""

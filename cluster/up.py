@@ -1,0 +1,212 @@
+"""`loquent up`: starts every part of a local installation in order, watches them, and stops them in reverse."""
+
+import asyncio
+import logging
+import shutil
+import signal
+import threading
+import time
+from collections.abc import Callable
+from contextlib import ExitStack, suppress
+from pathlib import Path
+from typing import Protocol
+
+import structlog
+from pydantic import SecretStr
+from rich.console import Console
+
+from cluster.demo import seed_demo
+from cluster.embedded.postgres import EmbeddedPostgres
+from cluster.embedded.process import Child, Running, SetupError, remembered_secret, require_port
+from cluster.embedded.stripe import EmbeddedStripe
+from cluster.embedded.valkey import EmbeddedValkey
+from cluster.ray_head import RayHead, head_environment
+from cluster.runtime import RunState, end_leftovers, new_state, only_one
+from cluster.steps import Steps
+from configs.ray_environment import adopt
+from configs.settings import DEMO_EMAIL, DEMO_PASSWORD, Settings
+from domain.errors import AppError
+from storage.models.prepare import prepare_models
+from storage.postgres.migrator import migrate
+
+log = structlog.get_logger()
+
+LEAST_DISK_BYTES = 1024**3
+
+
+class EmbeddedPart(Protocol):
+    @property
+    def child(self) -> Child | None: ...
+
+    def open(self) -> Running: ...
+
+    def close(self) -> None: ...
+
+
+class Installation:
+    """The parts of one data folder. `run` returns when a signal asks for the end."""
+
+    def __init__(self, settings: Settings, console: Console) -> None:
+        self._settings = settings
+        self._folder = settings.root
+        self._steps = Steps(console)
+        self._parts: dict[str, EmbeddedPart] = {}
+        self._stop = threading.Event()
+        self._state: RunState | None = None
+
+    def run(self) -> None:
+        """Start all, say `ready`, watch, and stop all. Raises SetupError with one sentence."""
+        with only_one(self._folder), ExitStack() as stack:
+            for number in (signal.SIGINT, signal.SIGTERM):
+                signal.signal(number, lambda *_: self._stop.set())
+            end_leftovers(self._folder)
+            self._state = new_state()
+            stack.callback((self._folder / "run.json").unlink, missing_ok=True)
+            stack.callback(self._close_parts)
+            try:
+                self._start(stack)
+                self._watch()
+            except _Interrupted:
+                pass
+            except AppError as error:
+                raise SetupError(error.message) from error
+            self._steps.say("Stopping …")
+
+    def _start(self, stack: ExitStack) -> None:
+        settings, step = self._settings, self._steps.step
+        with step("Checking this machine"):
+            self._check_machine()
+        with step("Preparing the models"):
+            prepare_models(settings, self._steps.say)
+        secret = settings.secret_key.get_secret_value() or remembered_secret(self._folder / "secret_key")
+        updates: dict[str, object] = {"secret_key": SecretStr(secret), "data_dir": self._folder}
+        if settings.database_url is None:
+            updates["database_url"] = self._open("PostgreSQL", EmbeddedPostgres(self._folder / "postgres")).url
+        if settings.redis_url is None:
+            updates["redis_url"] = self._open("Valkey", EmbeddedValkey(self._folder / "valkey")).url
+        if settings.stripe_base_url is None and _is_default_key(settings):
+            updates["stripe_base_url"] = self._open("Stripe double", self._stripe()).url
+        settings = settings.model_copy(update=updates)
+        with step("Migrating the database"):
+            asyncio.run(migrate(settings.database_url or "", secret))
+        adopt(head_environment())
+        head = RayHead(self._folder)
+        self._open("Ray", head)
+        with step("Deploying the application (the language model loads now)"):
+            self._deploy(settings, head, stack)
+        url = f"http://{settings.host}:{settings.port}"
+        with step("Seeding the demo"):
+            seed_demo(url, interrupted=self._stop.is_set)
+        self._announce(url)
+
+    def _open(self, name: str, part: EmbeddedPart) -> Running:
+        self._raise_if_stopped()
+        with self._steps.step(f"Starting {name}"):
+            running = part.open()
+        self._parts[name] = part
+        self._note(running)
+        return running
+
+    def _deploy(self, settings: Settings, head: RayHead, stack: ExitStack) -> None:
+        import ray
+
+        # After the flags are in the environment, because Serve reads them at import.
+        from cluster.app import deploy, undeploy
+
+        self._raise_if_stopped()
+        ray.init(address=head.address, namespace="loquent", log_to_driver=False, logging_level=logging.ERROR)
+        stack.callback(ray.shutdown)
+        stack.callback(_quietly, undeploy)
+        done: list[BaseException | None] = []
+
+        def work() -> None:
+            try:
+                deploy(settings)
+                done.append(None)
+            except BaseException as error:  # noqa: BLE001 - it is raised again in the main thread
+                done.append(error)
+
+        # In a thread, so that Ctrl-C is answered while the model loads.
+        threading.Thread(target=work, daemon=True).start()
+        while not done:
+            self._raise_if_stopped()
+            if head.child is None or head.child.exit_code is not None:
+                raise SetupError(f"Ray ended unexpectedly; its log is {self._folder / 'logs' / 'ray.log'}.")
+            time.sleep(0.1)
+        if done[0] is not None:
+            log.error("deploy.failed", error=repr(done[0]))
+            raise SetupError(f"The application could not be deployed: {str(done[0]).splitlines()[0]}") from done[0]
+
+    def _announce(self, url: str) -> None:
+        assert self._state is not None
+        self._state.url, self._state.ready = url, True
+        self._state.save(self._folder)
+        say = self._steps.say
+        say("")
+        say(f"  Chat page   [bold]{url}/[/bold]")
+        say(f"  API docs    [bold]{url}/docs[/bold]")
+        say(f"  Demo log-in [bold]{DEMO_EMAIL}[/bold] / [bold]{DEMO_PASSWORD}[/bold]")
+        say("")
+        say(f"[bold green]ready[/bold green] after {self._steps.seconds:.0f} s. Ctrl-C stops everything; data stays.")
+
+    def _watch(self) -> None:
+        """Restart a server that died; without Ray there is nothing to serve, so that its end is ours."""
+        while not self._stop.wait(1.0):
+            for name, part in self._parts.items():
+                if part.child is not None and part.child.exit_code is None:
+                    continue
+                if name == "Ray":
+                    raise SetupError(f"Ray ended unexpectedly; its log is {self._folder / 'logs' / 'ray.log'}.")
+                log.warning("part.restarting", part=name)
+                with suppress(SetupError):
+                    self._note(part.open())
+
+    def _check_machine(self) -> None:
+        require_port(self._settings.port, "the page and the API", "LOQUENT_PORT", "0.0.0.0")  # noqa: S104
+        free = shutil.disk_usage(_existing(self._folder)).free
+        if free < LEAST_DISK_BYTES:
+            raise SetupError(
+                f"The disk of {self._folder} is nearly full ({free // 1024**2} MiB left); make room."
+            )
+
+    def _stripe(self) -> EmbeddedStripe:
+        return EmbeddedStripe(
+            self._folder / "stripe",
+            webhook_url=f"http://127.0.0.1:{self._settings.port}/webhooks/stripe",
+            webhook_secret=self._settings.stripe_webhook_secret.get_secret_value(),
+        )
+
+    def _note(self, running: Running) -> None:
+        assert self._state is not None
+        self._state.note(running)
+        self._state.save(self._folder)
+
+    def _close_parts(self) -> None:
+        for name, part in reversed(self._parts.items()):
+            log.debug("part.stopping", part=name)
+            _quietly(part.close)
+
+    def _raise_if_stopped(self) -> None:
+        if self._stop.is_set():
+            raise _Interrupted
+
+
+class _Interrupted(Exception):
+    """The user asked for the end while parts were starting."""
+
+
+def _quietly(work: Callable[[], object]) -> None:
+    """The end must go on whatever a part says."""
+    try:
+        work()
+    except Exception as error:  # noqa: BLE001
+        log.warning("stop.failed", error=repr(error))
+
+
+def _existing(folder: Path) -> Path:
+    return folder if folder.exists() else _existing(folder.parent)
+
+
+def _is_default_key(settings: Settings) -> bool:
+    default: SecretStr = Settings.model_fields["stripe_api_key"].default
+    return settings.stripe_api_key.get_secret_value() == default.get_secret_value()

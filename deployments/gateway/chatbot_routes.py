@@ -1,0 +1,100 @@
+"""Chatbots and their versioned configuration."""
+
+from typing import Any
+from uuid import UUID
+
+from fastapi import APIRouter, Response
+from fastapi.exceptions import RequestValidationError
+from pydantic import ValidationError
+
+from billing.entitlements import locked_plan_of
+from configs.tables import load_models
+from deployments.gateway.models import ChatbotBody, ChatbotList, ChatbotModel, VersionList, VersionModel
+from deployments.gateway.principal import CurrentPrincipal
+from deployments.gateway.services import GatewayServices, Services
+from domain.chatbot import ChatbotConfig
+from domain.events import EventKind
+from domain.ids import ChatbotId
+from storage.postgres.chatbots import Chatbots
+from storage.postgres.database import tenant_tx
+from storage.postgres.documents import Documents
+from storage.postgres.outbox import Outbox
+
+router = APIRouter(tags=["chatbots"])
+
+
+def merged_config(services: GatewayServices, present: ChatbotConfig, change: dict[str, Any]) -> ChatbotConfig:
+    """`present` with the fields of `change`, also within `retrieval`. Raises RequestValidationError."""
+    fields = present.model_dump(mode="json")
+    for key, value in change.items():
+        nested = fields.get(key)
+        fields[key] = {**nested, **value} if isinstance(nested, dict) and isinstance(value, dict) else value
+    try:
+        config = ChatbotConfig.model_validate(fields)
+    except ValidationError as error:
+        raise RequestValidationError(error.errors()) from None
+    if config.model != "default" and config.model not in load_models(services.settings.models_file).models:
+        message = f"there is no model named {config.model!r}"
+        raise RequestValidationError([{"loc": ("model",), "msg": message, "type": "value_error"}])
+    return config
+
+
+@router.get("/chatbots")
+async def list_chatbots(services: Services, principal: CurrentPrincipal) -> ChatbotList:
+    async with tenant_tx(services.db, principal.tenant_id) as tx:
+        chatbots = await Chatbots(tx).list_all(principal.tenant_id)
+    return ChatbotList(items=[ChatbotModel.of(chatbot) for chatbot in chatbots])
+
+
+@router.post("/chatbots", status_code=201)
+async def create_chatbot(body: ChatbotBody, services: Services, principal: CurrentPrincipal) -> ChatbotModel:
+    config = merged_config(services, ChatbotConfig(), body.config)
+    async with tenant_tx(services.db, principal.tenant_id) as tx:
+        # The lock makes two requests at once count one after the other.
+        plan = await locked_plan_of(tx, principal.tenant_id)
+        chatbots = Chatbots(tx)
+        plan.allow_chatbot(await chatbots.count(principal.tenant_id))
+        return ChatbotModel.of(await chatbots.insert(principal.tenant_id, body.name, config))
+
+
+@router.get("/chatbots/{chatbot_id}")
+async def get_chatbot(chatbot_id: UUID, services: Services, principal: CurrentPrincipal) -> ChatbotModel:
+    async with tenant_tx(services.db, principal.tenant_id) as tx:
+        return ChatbotModel.of(await Chatbots(tx).get(principal.tenant_id, ChatbotId(chatbot_id)))
+
+
+@router.delete("/chatbots/{chatbot_id}", status_code=204)
+async def delete_chatbot(chatbot_id: UUID, services: Services, principal: CurrentPrincipal) -> Response:
+    """The bot goes with its documents and conversations; files and vectors follow by the event."""
+    tenant_id, bot = principal.tenant_id, ChatbotId(chatbot_id)
+    async with tenant_tx(services.db, tenant_id) as tx:
+        chatbots = Chatbots(tx)
+        await chatbots.lock(tenant_id, bot)
+        documents = await Documents(tx).list_ids(tenant_id, bot)
+        await chatbots.delete(tenant_id, bot)
+        payload = {"chatbot_id": str(bot), "document_ids": [str(document) for document in documents]}
+        await Outbox(tx).append(tenant_id, EventKind.CHATBOT_DELETED, f"chatbot:{bot}", payload)
+    return Response(status_code=204)
+
+
+@router.put("/chatbots/{chatbot_id}/config")
+async def put_config(
+    chatbot_id: UUID, body: dict[str, Any], services: Services, principal: CurrentPrincipal
+) -> ChatbotModel:
+    """Change the fields that are given; every call makes a new version."""
+    async with tenant_tx(services.db, principal.tenant_id) as tx:
+        chatbots = Chatbots(tx)
+        await chatbots.lock(principal.tenant_id, ChatbotId(chatbot_id))
+        present = await chatbots.get(principal.tenant_id, ChatbotId(chatbot_id))
+        config = merged_config(services, present.config, body)
+        return ChatbotModel.of(await chatbots.add_version(present, config))
+
+
+@router.get("/chatbots/{chatbot_id}/config/versions")
+async def list_versions(chatbot_id: UUID, services: Services, principal: CurrentPrincipal) -> VersionList:
+    """The newest hundred, newest first."""
+    async with tenant_tx(services.db, principal.tenant_id) as tx:
+        chatbots = Chatbots(tx)
+        await chatbots.get(principal.tenant_id, ChatbotId(chatbot_id))
+        versions = await chatbots.list_versions(principal.tenant_id, ChatbotId(chatbot_id))
+    return VersionList(items=[VersionModel.of(version) for version in versions])

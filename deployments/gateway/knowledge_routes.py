@@ -1,0 +1,176 @@
+"""Documents of a chatbot: upload, list, look at a passage, delete."""
+
+import asyncio
+from typing import Annotated
+from uuid import UUID
+
+import structlog
+from fastapi import APIRouter, Query, Request, Response
+
+from billing.entitlements import locked_plan_of, plan_of
+from deployments.gateway.models import DocumentModel, DocumentPage, Limit, PassageModel, UploadModel
+from deployments.gateway.principal import CurrentPrincipal
+from deployments.gateway.services import GatewayServices, Services
+from deployments.gateway.upload import Upload, UploadedFile
+from domain.documents import Block, Document, ParsedDocument
+from domain.errors import AppError, InvalidInput, NotFound
+from domain.events import EventKind
+from domain.ids import ChatbotId, DocumentId, TenantId
+from pipelines.parsed_json import load_parsed
+from pipelines.parsing.detect import detect
+from storage.blobs import original_key, parsed_key
+from storage.postgres.chatbots import Chatbots
+from storage.postgres.database import tenant_tx
+from storage.postgres.documents import Documents
+from storage.postgres.outbox import Outbox
+
+log = structlog.get_logger()
+router = APIRouter(tags=["knowledge"])
+
+AROUND_CHARS = 600
+MAX_PASSAGE_CHARS = 20_000
+_MULTIPART = {
+    "requestBody": {
+        "required": True,
+        "content": {
+            "multipart/form-data": {
+                "schema": {
+                    "type": "object",
+                    "required": ["files"],
+                    "properties": {"files": {"type": "array", "items": {"type": "string", "format": "binary"}}},
+                }
+            }
+        },
+    }
+}
+
+
+@router.post("/knowledgebase/{chatbot_id}/upload", status_code=202, openapi_extra=_MULTIPART)
+async def upload_documents(
+    chatbot_id: UUID, request: Request, services: Services, principal: CurrentPrincipal
+) -> UploadModel:
+    """Store the files and queue them; a file that the bot has already is the document it was. Checks all before any."""
+    tenant_id, bot = principal.tenant_id, ChatbotId(chatbot_id)
+    async with tenant_tx(services.db, tenant_id) as tx:
+        await Chatbots(tx).get(tenant_id, bot)
+        plan = await plan_of(tx, tenant_id)
+    limit = min(plan.limits.max_upload_bytes, services.settings.max_upload_bytes)
+    async with Upload(request, limit) as files:
+        media_types = [_media_type(file, len(files)) for file in files]
+        stored = [
+            await _store(services, tenant_id, bot, file, media_type)
+            for file, media_type in zip(files, media_types, strict=True)
+        ]
+    if any(queued for _, queued in stored):
+        await _notify(services)
+    return UploadModel(documents=[DocumentModel.of(document) for document, _ in stored])
+
+
+@router.get("/knowledgebase/{chatbot_id}/documents")
+async def list_documents(
+    chatbot_id: UUID,
+    services: Services,
+    principal: CurrentPrincipal,
+    limit: Limit = 50,
+    cursor: UUID | None = None,
+) -> DocumentPage:
+    """Newest first."""
+    tenant_id, bot = principal.tenant_id, ChatbotId(chatbot_id)
+    async with tenant_tx(services.db, tenant_id) as tx:
+        await Chatbots(tx).get(tenant_id, bot)
+        found = await Documents(tx).list_page(tenant_id, bot, limit + 1, cursor)
+    more = str(found[limit - 1].id) if len(found) > limit else None
+    return DocumentPage(items=[DocumentModel.of(document) for document in found[:limit]], next_cursor=more)
+
+
+@router.get("/knowledgebase/{chatbot_id}/documents/{document_id}")
+async def get_document(
+    chatbot_id: UUID, document_id: UUID, services: Services, principal: CurrentPrincipal
+) -> DocumentModel:
+    return DocumentModel.of(await _document(services, principal.tenant_id, chatbot_id, document_id))
+
+
+@router.delete("/knowledgebase/{chatbot_id}/documents/{document_id}", status_code=204)
+async def delete_document(
+    chatbot_id: UUID, document_id: UUID, services: Services, principal: CurrentPrincipal
+) -> Response:
+    """Its chunks and files follow by the event."""
+    tenant_id, bot = principal.tenant_id, ChatbotId(chatbot_id)
+    async with tenant_tx(services.db, tenant_id) as tx:
+        document = await Documents(tx).delete(tenant_id, bot, DocumentId(document_id))
+        await Outbox(tx).append(tenant_id, EventKind.DOCUMENT_DELETED, f"document:{document.id}", _payload(document))
+    return Response(status_code=204)
+
+
+@router.get("/knowledgebase/{chatbot_id}/documents/{document_id}/passage")
+async def get_passage(
+    chatbot_id: UUID,
+    document_id: UUID,
+    services: Services,
+    principal: CurrentPrincipal,
+    start: Annotated[int, Query(ge=0)],
+    end: Annotated[int, Query(ge=1)],
+) -> PassageModel:
+    """The parsed text from `start` to `end`, in characters, with a little around it."""
+    if not 0 < end - start <= MAX_PASSAGE_CHARS:
+        raise InvalidInput(f"`end` must be after `start`, by at most {MAX_PASSAGE_CHARS:,} characters.")
+    document = await _document(services, principal.tenant_id, chatbot_id, document_id)
+    data = await services.blobs.get(parsed_key(principal.tenant_id, document.id))
+    parsed = await asyncio.to_thread(load_parsed, data)
+    if start >= len(parsed.text):
+        raise NotFound("The document has no such passage.")
+    block = _block_at(parsed, start)
+    return PassageModel(
+        document_id=document.id,
+        document_name=document.name,
+        before=parsed.text[max(0, start - AROUND_CHARS) : start],
+        text=parsed.text[start:end],
+        after=parsed.text[end : end + AROUND_CHARS],
+        page=block.page if block else None,
+        section=block.section if block else None,
+    )
+
+
+async def _document(services: GatewayServices, tenant_id: TenantId, chatbot_id: UUID, document_id: UUID) -> Document:
+    async with tenant_tx(services.db, tenant_id) as tx:
+        return await Documents(tx).get(tenant_id, ChatbotId(chatbot_id), DocumentId(document_id))
+
+
+async def _store(
+    services: GatewayServices, tenant_id: TenantId, bot: ChatbotId, file: UploadedFile, media_type: str
+) -> tuple[Document, bool]:
+    """The document, and whether this call queued it. The bytes are stored before the row can be seen."""
+    async with tenant_tx(services.db, tenant_id) as tx:
+        plan = await locked_plan_of(tx, tenant_id)
+        await Chatbots(tx).lock(tenant_id, bot)
+        documents = Documents(tx)
+        document, queued = await documents.insert(tenant_id, bot, file.name, media_type, file.size, file.content_hash)
+        if queued:
+            # The row counts itself already.
+            plan.allow_document(await documents.count(tenant_id, bot) - 1)
+            await services.blobs.put(original_key(tenant_id, document.id), await file.read())
+            await Outbox(tx).append(tenant_id, EventKind.DOCUMENT_QUEUED, f"document:{document.id}", _payload(document))
+    return document, queued
+
+
+def _payload(document: Document) -> dict[str, str]:
+    return {"chatbot_id": str(document.chatbot_id), "document_id": str(document.id)}
+
+
+def _media_type(file: UploadedFile, files: int) -> str:
+    try:
+        return detect(file.head, file.name, file.declared)
+    except AppError as error:
+        # One of several: say which.
+        raise type(error)(f"{file.name}: {error.message}" if files > 1 else error.message) from None
+
+
+def _block_at(parsed: ParsedDocument, position: int) -> Block | None:
+    return next((block for block in parsed.blocks if block.start <= position < block.end), None)
+
+
+async def _notify(services: GatewayServices) -> None:
+    try:
+        await services.notify_ingestion()
+    except Exception as error:  # noqa: BLE001 - the outbox and the supervisor's own poll find the documents as well
+        log.warning("ingestion.not_notified", error=type(error).__name__)

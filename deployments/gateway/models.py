@@ -1,0 +1,226 @@
+"""The JSON shapes of the HTTP API, and how they are made from the domain's types."""
+
+from dataclasses import asdict
+from datetime import datetime
+from typing import Annotated, Any, Literal, Self
+from uuid import UUID
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, EmailStr, Field
+
+from domain.chatbot import Chatbot, ChatbotConfig, ConfigVersion
+from domain.conversation import MAX_MESSAGE_CHARS, Message, Session, TurnState
+from domain.documents import Document, DocumentStatus
+from domain.tenancy import Role
+from domain.text import clean_text
+from domain.wire import CitationModel, UsageModel
+from storage.postgres.accounts import Account
+
+
+def _not_blank(text: str) -> str:
+    if not text.strip():
+        raise ValueError("must not be blank")
+    return text
+
+
+Name = Annotated[str, AfterValidator(clean_text), AfterValidator(_not_blank), Field(min_length=1, max_length=200)]
+Password = Annotated[str, AfterValidator(clean_text), Field(min_length=8, max_length=128)]
+Opaque = Annotated[str, AfterValidator(clean_text), Field(min_length=1, max_length=512)]
+Limit = Annotated[int, Field(ge=1, le=100)]
+
+
+class Body(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+
+
+class RegisterBody(Body):
+    email: EmailStr = Field(max_length=254)
+    password: Password
+    company: Name
+
+
+class LoginBody(Body):
+    email: EmailStr = Field(max_length=254)
+    password: Annotated[str, AfterValidator(clean_text), Field(min_length=1, max_length=128)]
+
+
+class RefreshBody(Body):
+    refresh_token: Opaque
+
+
+class UserModel(BaseModel):
+    id: UUID
+    email: str
+
+
+class TenantModel(BaseModel):
+    id: UUID
+    name: str
+    plan: str
+
+
+class MeModel(BaseModel):
+    user: UserModel
+    tenant: TenantModel
+    role: Role
+
+    @classmethod
+    def of(cls, account: Account) -> Self:
+        return cls(**account_parts(account), role=account.role)
+
+
+class GrantModel(BaseModel):
+    access_token: str
+    refresh_token: str
+    token_type: Literal["bearer"] = "bearer"  # noqa: S105
+    expires_in: int = Field(description="Seconds that the access token lives.")
+    user: UserModel
+    tenant: TenantModel
+
+
+def account_parts(account: Account) -> dict[str, Any]:
+    user, tenant = account.user, account.tenant
+    return {
+        "user": UserModel(id=user.id, email=user.email),
+        "tenant": TenantModel(id=tenant.id, name=tenant.name, plan=tenant.plan),
+    }
+
+
+class ChatbotBody(Body):
+    name: Name
+    config: dict[str, Any] = Field({}, description="Any of the fields of the configuration.")
+
+
+class ChatbotModel(BaseModel):
+    id: UUID
+    name: str
+    version: int
+    config: ChatbotConfig
+    created_at: datetime
+    updated_at: datetime
+
+    @classmethod
+    def of(cls, chatbot: Chatbot) -> Self:
+        return cls(
+            id=chatbot.id,
+            name=chatbot.name,
+            version=chatbot.version,
+            config=chatbot.config,
+            created_at=chatbot.created_at,
+            updated_at=chatbot.updated_at,
+        )
+
+
+class ChatbotList(BaseModel):
+    items: list[ChatbotModel]
+
+
+class VersionModel(BaseModel):
+    version: int
+    config: ChatbotConfig
+    created_at: datetime
+
+    @classmethod
+    def of(cls, version: ConfigVersion) -> Self:
+        return cls(version=version.version, config=version.config, created_at=version.created_at)
+
+
+class VersionList(BaseModel):
+    items: list[VersionModel]
+
+
+class DocumentModel(BaseModel):
+    id: UUID
+    name: str
+    media_type: str
+    size: int
+    status: DocumentStatus
+    reason: str | None
+    pages: int | None
+    chunks: int | None
+    created_at: datetime
+    updated_at: datetime
+
+    @classmethod
+    def of(cls, document: Document) -> Self:
+        return cls.model_validate(asdict(document))
+
+
+class UploadModel(BaseModel):
+    documents: list[DocumentModel]
+
+
+class DocumentPage(BaseModel):
+    items: list[DocumentModel]
+    next_cursor: str | None
+
+
+class PassageModel(BaseModel):
+    document_id: UUID
+    document_name: str
+    before: str
+    text: str
+    after: str
+    page: int | None
+    section: str | None
+
+
+class SessionBody(Body):
+    title: Annotated[str, AfterValidator(clean_text)] = Field("", max_length=200)
+
+
+class SessionModel(BaseModel):
+    id: UUID
+    chatbot_id: UUID
+    title: str
+    created_at: datetime
+    updated_at: datetime
+
+    @classmethod
+    def of(cls, session: Session) -> Self:
+        return cls.model_validate(asdict(session))
+
+
+class SessionPage(BaseModel):
+    items: list[SessionModel]
+    next_cursor: str | None
+
+
+class MessageBody(Body):
+    id: UUID | None = Field(None, description="Chosen by the client; sending it again never makes a second turn.")
+    text: Annotated[str, AfterValidator(clean_text)] = Field(min_length=1, max_length=MAX_MESSAGE_CHARS)
+
+
+class MessageModel(BaseModel):
+    id: UUID
+    turn_id: UUID
+    role: str
+    content: str
+    state: TurnState
+    citations: list[CitationModel]
+    usage: UsageModel | None
+    created_at: datetime
+
+    @classmethod
+    def of(cls, message: Message) -> Self:
+        usage = message.usage
+        return cls(
+            id=message.id,
+            turn_id=message.turn_id,
+            role=message.role,
+            content=message.content,
+            state=message.state,
+            citations=[CitationModel(**asdict(citation)) for citation in message.citations],
+            usage=UsageModel(**asdict(usage), total_tokens=usage.total_tokens) if usage else None,
+            created_at=message.created_at,
+        )
+
+
+class MessagePage(BaseModel):
+    items: list[MessageModel]
+    next_cursor: str | None
+
+
+class AcceptedModel(BaseModel):
+    turn_id: UUID
+    message_id: UUID
+    duplicate: bool

@@ -1,0 +1,135 @@
+"""The ingestion pipeline: Ray Data streams documents through parse, chunk and embed; whole ones come out."""
+
+import asyncio
+from collections.abc import AsyncGenerator, Generator, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import aclosing
+from dataclasses import astuple
+from typing import Any
+
+import numpy as np
+import ray.data
+from ray.data import DataContext, ExecutionOptions, ExecutionResources, TaskPoolStrategy
+
+from domain.documents import Chunk
+from pipelines.embed_stage import EmbedPool, embed_chunks
+from pipelines.parse_stage import NO_PAGE, Row, parse_and_chunk
+from pipelines.work import EmbeddedDocument, FailedDocument, IngestSizing, WorkItem
+from storage.vectors import VectorStore
+
+ITEMS_PER_TASK = 8
+"""A task of its own for every document would cost more than parsing a short one."""
+EMBED_TASK_CPUS = 0.01
+"""The task only waits for its worker, which has CPUs of its own."""
+
+
+async def ingest(
+    items: list[WorkItem], sizing: IngestSizing, pool: EmbedPool, vectors: VectorStore
+) -> AsyncGenerator[EmbeddedDocument | FailedDocument, None]:
+    """Ingest documents and yield each as it ends: embedded ones are committed to the vector store by then.
+
+    The order is that of completion. A document that cannot be parsed fails alone; an exception means that the run
+    itself broke, and that documents not yielded so far are not ingested.
+    """
+    async with aclosing(_embedded(items, sizing, pool)) as results:
+        async for result in results:
+            if isinstance(result, EmbeddedDocument):
+                item = result.item
+                await vectors.add_document(
+                    item.tenant_id, item.chatbot_id, item.document_id, item.name, result.chunks, result.vectors
+                )
+            yield result
+
+
+async def _embedded(
+    items: list[WorkItem], sizing: IngestSizing, pool: EmbedPool
+) -> AsyncGenerator[EmbeddedDocument | FailedDocument, None]:
+    """The blocking run in a thread of its own; the next result is computed only when it is asked for."""
+    run = _run(items, sizing, pool)
+    loop = asyncio.get_running_loop()
+    thread = ThreadPoolExecutor(1, thread_name_prefix="ingest")
+    try:
+        while (result := await loop.run_in_executor(thread, next, run, None)) is not None:
+            yield result
+    finally:
+        # In the same thread, behind a step still running: a generator cannot be closed while it runs.
+        thread.submit(run.close)
+        thread.shutdown(wait=False)
+
+
+def _run(
+    items: list[WorkItem], sizing: IngestSizing, pool: EmbedPool
+) -> Generator[EmbeddedDocument | FailedDocument, None, None]:
+    with DataContext.current(_context(sizing)):
+        dataset = _dataset(items, sizing, pool)
+    partial: dict[int, list[Row]] = {}
+    batches: Any = dataset.iter_batches(batch_size=None, batch_format="numpy", prefetch_batches=1)
+    for batch in batches:
+        for row in _rows(batch):
+            index, total = int(row["index"]), int(row["total"])
+            if total == 0:
+                yield FailedDocument(items[index], str(row["reason"]))
+                continue
+            rows = partial.setdefault(index, [])
+            rows.append(row)
+            if len(rows) == total:
+                yield _document(items[index], partial.pop(index))
+    if partial:
+        raise RuntimeError(f"{len(partial)} documents came out incomplete")
+
+
+def _context(sizing: IngestSizing) -> DataContext:
+    context = DataContext.get_current().copy()
+    context.enable_progress_bars = False
+    context.print_on_execution_start = False
+    context.execution_options = ExecutionOptions(
+        resource_limits=ExecutionResources.for_limits(cpu=sizing.total_cpus), label_selector=sizing.label_selector
+    )
+    return context
+
+
+def _dataset(items: list[WorkItem], sizing: IngestSizing, pool: EmbedPool) -> ray.data.Dataset:
+    rows = [{"index": index, "item": [str(value) for value in astuple(item)]} for index, item in enumerate(items)]
+    parallel = max(1, round(sizing.total_cpus / sizing.parse_cpus))
+    blocks = min(len(rows), max(parallel, -(-len(rows) // ITEMS_PER_TASK)))
+    # Ray Data's types know stages without further arguments only.
+    source: Any = ray.data.from_items(rows, override_num_blocks=blocks)
+    parsed: Any = source.flat_map(
+        parse_and_chunk,
+        fn_kwargs={"sizing": sizing},
+        num_cpus=sizing.parse_cpus,
+        compute=TaskPoolStrategy(min(parallel, blocks)),
+    )
+    embedded: ray.data.Dataset = parsed.map_batches(
+        embed_chunks,
+        fn_kwargs={"workers": pool.workers},
+        batch_size=sizing.batch_chunks,
+        batch_format="numpy",
+        num_cpus=EMBED_TASK_CPUS,
+        compute=TaskPoolStrategy(min(2 * len(pool.workers), blocks)),
+    )
+    return embedded
+
+
+def _rows(batch: dict[str, Any]) -> Iterator[Row]:
+    names = list(batch)
+    for values in zip(*(batch[name] for name in names), strict=True):
+        yield dict(zip(names, values, strict=True))
+
+
+def _document(item: WorkItem, rows: list[Row]) -> EmbeddedDocument:
+    rows.sort(key=lambda row: int(row["ordinal"]))
+    chunks = [
+        Chunk(
+            ordinal=int(row["ordinal"]),
+            start=int(row["start"]),
+            end=int(row["end"]),
+            text=str(row["text"]),
+            page=int(row["page"]) if row["page"] != NO_PAGE else None,
+            section=str(row["section"]) or None,
+        )
+        for row in rows
+    ]
+    pages = int(rows[0]["pages"])
+    vectors = np.stack([np.frombuffer(row["vector"], dtype=np.float32) for row in rows])
+    return EmbeddedDocument(item, pages if pages != NO_PAGE else None, chunks, vectors)

@@ -1,0 +1,68 @@
+"""The first stage: fetch a document's bytes, parse them in the sandbox, keep the text, cut it into chunks."""
+
+import asyncio
+from typing import Any
+
+import structlog
+
+from domain.chunking import chunk
+from domain.documents import IngestionFailure, ParsedDocument
+from domain.errors import AppError
+from pipelines.parsed_json import dump_parsed
+from pipelines.parsing.sandbox import parse
+from pipelines.work import IngestSizing, WorkItem
+from storage.blobs import BlobStore, original_key, parsed_key
+from storage.models.embedding import embedding_token_count
+
+log = structlog.get_logger(__name__)
+
+NO_PAGE = 0
+NO_TEXT = "The document contains no text."
+UNREADABLE = "The document could not be processed."
+Row = dict[str, Any]
+"""One chunk, with the index of its work item; or a failed item, with `total` 0 and a `reason`."""
+
+
+def parse_and_chunk(row: Row, sizing: IngestSizing) -> list[Row]:
+    """Rows of one document, `total` of them; a failure is a row and never an exception, for others share the run."""
+    index, item = row["index"], WorkItem(*row["item"])
+    try:
+        return asyncio.run(_chunks(index, item, sizing))
+    except IngestionFailure as failure:
+        return [_failed(index, str(failure))]
+    except AppError as error:
+        return [_failed(index, error.message)]
+    except Exception:
+        log.exception("document_not_parsed", document_id=str(item.document_id), tenant_id=str(item.tenant_id))
+        return [_failed(index, UNREADABLE)]
+
+
+async def _chunks(index: int, item: WorkItem, sizing: IngestSizing) -> list[Row]:
+    blobs = BlobStore(sizing.objects_url)
+    data = await blobs.get(original_key(item.tenant_id, item.document_id))
+    parsed: ParsedDocument = await asyncio.to_thread(parse, data, item.name, item.media_type, sizing.limits)
+    count = embedding_token_count(sizing.weights)
+    chunks = chunk(parsed, count, max_tokens=sizing.max_tokens, overlap_tokens=sizing.overlap_tokens)
+    if not chunks:
+        raise IngestionFailure(NO_TEXT)
+    await blobs.put(parsed_key(item.tenant_id, item.document_id), dump_parsed(parsed))
+    return [
+        {
+            "index": index,
+            "total": len(chunks),
+            "pages": parsed.pages or NO_PAGE,
+            "ordinal": passage.ordinal,
+            "start": passage.start,
+            "end": passage.end,
+            "page": passage.page or NO_PAGE,
+            "section": passage.section or "",
+            "text": passage.text,
+            "reason": "",
+        }
+        for passage in chunks
+    ]
+
+
+def _failed(index: int, reason: str) -> Row:
+    numbers = dict.fromkeys(("total", "pages", "ordinal", "start", "end", "page"), 0)
+    return {"index": index, **numbers, "section": "", "text": "", "reason": reason}

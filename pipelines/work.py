@@ -1,0 +1,77 @@
+"""What goes into ingestion and what comes out, and how much of the machine it may take."""
+
+from dataclasses import dataclass, field
+
+from configs.settings import Settings
+from configs.sizing import load_sizing
+from domain.documents import Chunk
+from domain.ids import ChatbotId, DocumentId, TenantId
+from pipelines.parsing.limits import ParseLimits
+from storage.models.embedding import Vectors, embedding_model_path
+
+
+@dataclass(frozen=True, slots=True)
+class WorkItem:
+    """One document to ingest; its bytes are in the object store."""
+
+    tenant_id: TenantId
+    chatbot_id: ChatbotId
+    document_id: DocumentId
+    name: str
+    media_type: str
+
+
+@dataclass(frozen=True, slots=True)
+class IngestSizing:
+    """Ray's logical CPUs; fractions, because ingestion shares its nodes with chat unless they are its own."""
+
+    objects_url: str
+    weights: str
+    """Of the embedding model: a folder or a Hugging Face id."""
+    embed_workers: int = 1
+    embed_threads: int = 2
+    embed_cpus: float = 0.25
+    """Of each embed worker, for as long as it is kept warm."""
+    parse_cpus: float = 0.25
+    total_cpus: float = 0.75
+    """Of all tasks of one run together, embed workers not counted."""
+    batch_chunks: int = 64
+    max_tokens: int = 200
+    overlap_tokens: int = 30
+    limits: ParseLimits = field(default_factory=ParseLimits)
+    label_selector: dict[str, str] | None = None
+    """Node labels that ingestion is bound to, on a cluster with nodes of its own for it."""
+
+
+@dataclass(frozen=True, slots=True)
+class EmbeddedDocument:
+    """A document with all its chunks, in order; `vectors` has shape (len(chunks), dimension)."""
+
+    item: WorkItem
+    pages: int | None
+    chunks: list[Chunk]
+    vectors: Vectors
+
+
+@dataclass(frozen=True, slots=True)
+class FailedDocument:
+    item: WorkItem
+    reason: str
+    """A sentence for the user."""
+
+
+def ingest_sizing(settings: Settings) -> IngestSizing:
+    """The sizing of the settings' profile: a share of the one machine, or nodes of its own on a cluster."""
+    place = load_sizing(settings.profile).ingest.label_selector or None
+    weights = embedding_model_path(settings)
+    if settings.profile != "kubernetes":
+        return IngestSizing(settings.objects_url, weights, label_selector=place)
+    return IngestSizing(
+        settings.objects_url,
+        weights,
+        embed_workers=2,
+        embed_cpus=2.0,
+        parse_cpus=1.0,
+        total_cpus=8.0,
+        label_selector=place,
+    )

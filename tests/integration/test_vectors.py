@@ -1,0 +1,168 @@
+"""The vector store over real LanceDB tables."""
+
+import asyncio
+from collections.abc import Sequence
+from pathlib import Path
+from uuid import uuid4
+
+import numpy as np
+import pytest
+
+from domain.documents import Chunk
+from domain.ids import ChatbotId, DocumentId, TenantId
+from storage.models.embedding import Vectors
+from storage.vectors import VectorStore
+
+DIMENSION = 8
+TENANT, BOT = TenantId(uuid4()), ChatbotId(uuid4())
+
+
+def axis(number: int) -> Vectors:
+    return np.eye(DIMENSION, dtype=np.float32)[number]
+
+
+def chunks(texts: Sequence[str]) -> list[Chunk]:
+    return [Chunk(place, 10 * place, 10 * place + 9, text, place + 1, "Part") for place, text in enumerate(texts)]
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> VectorStore:
+    return VectorStore(str(tmp_path / "objects"), DIMENSION)
+
+
+async def add(store: VectorStore, document: DocumentId, texts: Sequence[str], axes: Sequence[int]) -> None:
+    vectors = np.stack([axis(number) for number in axes])
+    await store.add_document(TENANT, BOT, document, "guide.pdf", chunks(texts), vectors)
+
+
+async def found(store: VectorStore, question: str, vector: Vectors, min_score: float = 0.1) -> list[str]:
+    passages = await store.search(TENANT, BOT, question, vector, top_k=5, min_score=min_score)
+    return [passage.text for passage in passages]
+
+
+async def test_a_passage_comes_back_with_its_place(store: VectorStore) -> None:
+    document = DocumentId(uuid4())
+    await add(store, document, ["zebra crossing", "monkey business"], [0, 1])
+    [passage] = await store.search(TENANT, BOT, "where?", axis(1), top_k=3, min_score=0.5)
+    assert (passage.document_id, passage.document_name, passage.ordinal) == (document, "guide.pdf", 1)
+    assert (passage.start, passage.end, passage.page, passage.section) == (10, 19, 2, "Part")
+    assert passage.similarity == pytest.approx(1.0)
+
+
+async def test_both_rankings_count(store: VectorStore) -> None:
+    await add(store, DocumentId(uuid4()), ["the red fox", "the blue fox", "a green bird"], [0, 1, 2])
+    both = 0.8 * axis(0) + 0.6 * axis(1)
+    assert (await found(store, "zzz", both))[0] == "the red fox"
+    assert (await found(store, "blue", both))[0] == "the blue fox"
+    assert (await found(store, "", both)) == ["the red fox", "the blue fox"]
+
+
+async def test_words_alone_do_not_make_a_passage_relevant(store: VectorStore) -> None:
+    await add(store, DocumentId(uuid4()), ["zebra"], [0])
+    assert await found(store, "zebra", axis(3)) == []
+    assert await found(store, "zebra", axis(3), min_score=0.0) == ["zebra"]
+
+
+async def test_new_rows_are_found_by_their_words_before_and_after_optimizing(store: VectorStore) -> None:
+    slanted = (0.5 * axis(0) + axis(1) + axis(2)) / 1.5
+    await add(store, DocumentId(uuid4()), [f"filler {number}" for number in range(70)], [0] * 70)
+    await store.optimize(TENANT, BOT)
+    await add(store, DocumentId(uuid4()), ["東京都に住んでいます", "running dogs"], [1, 2])
+    for _ in range(2):
+        assert (await found(store, "dog", slanted))[0] == "running dogs"
+        assert (await found(store, "東京", slanted))[0] == "東京都に住んでいます"
+        await store.optimize(TENANT, BOT)
+    await add(store, DocumentId(uuid4()), ["more"] * 80, [3] * 80)
+    await store.optimize(TENANT, BOT)
+    assert (await found(store, "dog", slanted))[0] == "running dogs"
+
+
+async def test_adding_again_replaces_every_row_of_the_document(store: VectorStore) -> None:
+    document, other = DocumentId(uuid4()), DocumentId(uuid4())
+    await add(store, other, ["other"], [4])
+    await add(store, document, ["one", "two", "three"], [0, 1, 2])
+    await add(store, document, ["one again"], [0])
+    assert await store.count(TENANT, BOT, document) == 1
+    assert await store.count(TENANT, BOT) == 2
+    assert await found(store, "two", axis(1)) == []
+    await add(store, document, ["a", "b", "c", "d"], [0, 1, 2, 3])
+    assert await store.count(TENANT, BOT, document) == 4
+
+
+async def test_readers_see_a_document_whole_or_not_at_all(store: VectorStore, tmp_path: Path) -> None:
+    reader, document = VectorStore(str(tmp_path / "objects")), DocumentId(uuid4())
+    sizes = {0, 30, 50}
+
+    async def write() -> None:
+        for round_ in range(6):
+            size = (30, 50)[round_ % 2]
+            await add(store, document, [f"text {round_}"] * size, [0] * size)
+
+    writing = asyncio.create_task(write())
+    while not writing.done():
+        assert await reader.count(TENANT, BOT, document) in sizes
+        passages = await reader.search(TENANT, BOT, "zzz", axis(0), top_k=20, min_score=0.5)
+        assert len({passage.text for passage in passages}) <= 1
+    await writing
+
+
+async def test_another_process_finds_new_documents_at_once(store: VectorStore, tmp_path: Path) -> None:
+    reader = VectorStore(str(tmp_path / "objects"))
+    document = DocumentId(uuid4())
+    assert await found(reader, "x", axis(0)) == []
+    await add(store, document, ["first"], [0])
+    assert await found(reader, "x", axis(0)) == ["first"]
+    await store.remove_document(TENANT, BOT, document)
+    assert await found(reader, "x", axis(0)) == []
+    await store.remove_chatbot(TENANT, BOT)
+    assert await found(reader, "x", axis(0)) == []
+    await add(store, document, ["again"], [0])
+    assert await found(reader, "x", axis(0)) == ["again"]
+
+
+async def test_bots_and_tenants_are_apart(store: VectorStore, tmp_path: Path) -> None:
+    document = DocumentId(uuid4())
+    await add(store, document, ["secret"], [0])
+    stranger, other_bot = TenantId(uuid4()), ChatbotId(uuid4())
+    assert await store.search(stranger, BOT, "secret", axis(0), top_k=5, min_score=0.0) == []
+    assert await store.search(TENANT, other_bot, "secret", axis(0), top_k=5, min_score=0.0) == []
+    await store.remove_chatbot(stranger, BOT)
+    await store.remove_document(stranger, BOT, document)
+    assert await found(store, "secret", axis(0)) == ["secret"]
+    assert (tmp_path / "objects" / str(TENANT) / "vectors" / f"{BOT}.lance").is_dir()
+
+
+@pytest.mark.parametrize(
+    "question",
+    ['"', "' OR 1=1 --", "((", "AND OR NOT", "zebra +foo -bar^2 text:x~", "", "?!…", "\x00zebra", "\ud800", "🦓",
+     "word " * 3_200, "".join(chr(c) for c in range(32, 16_032)), "*", "\\", "%s{}[]", "x" * 16_000],
+)  # fmt: skip
+async def test_a_question_is_only_text(store: VectorStore, question: str) -> None:
+    await add(store, DocumentId(uuid4()), ["zebra"], [0])
+    assert await found(store, question, axis(0)) == ["zebra"]
+
+
+@pytest.mark.parametrize("wrong", ["../../etc", "x' OR '1'='1", "", "00000000"])
+async def test_only_uuids_enter_paths_and_filters(store: VectorStore, wrong: str) -> None:
+    good = uuid4()
+    for ids in ((wrong, good), (good, wrong)):
+        with pytest.raises(ValueError, match="UUID"):
+            await store.search(*ids, "x", axis(0), top_k=1, min_score=0)  # type: ignore[arg-type]
+    with pytest.raises(ValueError, match="UUID"):
+        await store.remove_document(TENANT, BOT, wrong)  # type: ignore[arg-type]
+
+
+async def test_vectors_that_do_not_fit_are_refused(store: VectorStore) -> None:
+    document = DocumentId(uuid4())
+    for vectors in (np.zeros((1, DIMENSION + 1)), np.zeros((2, DIMENSION)), np.full((1, DIMENSION), np.nan)):
+        with pytest.raises(ValueError, match="vectors"):
+            await store.add_document(TENANT, BOT, document, "n", chunks(["x"]), vectors.astype(np.float32))
+    for vector in ([0.0] * 7, [float("nan")] * DIMENSION):
+        with pytest.raises(ValueError, match="query"):
+            await store.search(TENANT, BOT, "x", vector, top_k=1, min_score=0)
+
+
+async def test_concurrent_writers_of_one_store_take_turns(store: VectorStore) -> None:
+    documents = [DocumentId(uuid4()) for _ in range(8)]
+    await asyncio.gather(*(add(store, document, ["a", "b"], [0, 1]) for document in documents))
+    assert await store.count(TENANT, BOT) == 16

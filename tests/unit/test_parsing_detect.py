@@ -1,0 +1,68 @@
+"""The media type of an upload comes from its content, then its name; what does not fit is refused with a sentence."""
+
+import pytest
+
+from domain.errors import Unprocessable, UnsupportedMedia
+from pipelines.parsing.detect import detect
+from pipelines.parsing.registry import DOCX, HTML, MARKDOWN, PDF, TEXT
+from tests.fixtures import files
+
+
+@pytest.mark.parametrize(
+    ("data", "name", "declared", "expected"),
+    [
+        (files.pdf(["x"]), "a.pdf", None, PDF),
+        (b"\n\njunk %PDF-1.4", "A.PDF", "text/plain", PDF),
+        (files.pdf(["x"]), "no-extension", None, PDF),
+        (files.docx([(1, "H", ["p"])]), "a.docx", "application/octet-stream", DOCX),
+        (b"<!doctype HTML><p>x", "a.html", None, HTML),
+        (b"\xef\xbb\xbf  <!-- note --> <html lang=en>", "page", None, HTML),
+        (b"<!DOCTYPE html><html>", "saved.txt", None, HTML),
+        (b"<p>fragment", "a.htm", None, HTML),
+        (b"# Title", "READ.me.md", None, MARKDOWN),
+        (b"<p align=center>badge</p>\n\n# Title", "a.markdown", None, MARKDOWN),
+        (b"plain", "a.txt", "application/pdf", TEXT),
+        (b"plain", "NOTES", None, TEXT),
+        (b"# head", "NOTES", "text/markdown; charset=utf-8", MARKDOWN),
+        ("Grüße".encode("utf-16"), "a.txt", None, TEXT),
+        ("Grüße".encode("latin-1"), "a.txt", None, TEXT),
+        (b"plain", "dir.pdf/file.txt", None, TEXT),
+    ],
+)
+def test_supported_files_are_recognised(data: bytes, name: str, declared: str | None, expected: str) -> None:
+    assert detect(data, name, declared) == expected
+
+
+@pytest.mark.parametrize(
+    ("data", "name", "message"),
+    [
+        (b"just text", "a.pdf", "named .pdf, but its content is something else"),
+        (b"just text", "a.docx", "named .docx, but its content is something else"),
+        (files.pdf(["x"]), "a.docx", "named .docx, but its content is a PDF"),
+        (files.docx([(1, "H", ["p"])]), "a.txt", "named .txt, but its content is a Word document"),
+        (files.archive({"a.txt": b"x"}), "a.docx", "an archive, not a Word document"),
+        (files.archive({"[Content_Types].xml": b"x", "xl/workbook.xml": b"y"}), "a.docx", "a spreadsheet"),
+        (b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1" + bytes(100), "a.docx", "protected by a password"),
+        (b"\x89PNG\r\n", "a.png", "an image"),
+        (b"{\\rtf1 x}", "a.txt", "an RTF file"),
+        (b"a,b\n1,2", "a.csv", "named .csv are not supported"),
+        (files.pdf(["x"]), "a.exe", "named .exe are not supported"),
+        (b"text\x00with NUL", "a.txt", "content is something else"),
+        (bytes(range(256)) * 4, "blob", "not supported"),
+    ],
+)
+def test_other_files_are_refused_with_a_sentence(data: bytes, name: str, message: str) -> None:
+    with pytest.raises(UnsupportedMedia) as caught:
+        detect(data, name, None)
+    assert message in caught.value.message
+    assert caught.value.message.endswith(".")
+
+
+def test_an_empty_file_is_said_to_be_empty() -> None:
+    with pytest.raises(Unprocessable, match="The file is empty"):
+        detect(b"", "a.pdf", "application/pdf")
+
+
+def test_hostile_comments_are_sniffed_in_linear_time() -> None:
+    assert detect(b"<!---->" * 9_000, "a.md", None) == MARKDOWN
+    assert detect(b"<!--" * 16_000, "a.md", None) == MARKDOWN

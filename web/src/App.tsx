@@ -1,0 +1,28 @@
+/** The sign-in page or the product, by who is there. */
+import { Center, Loader } from "@mantine/core";
+import { useQueryClient } from "@tanstack/react-query";
+import { useEffect } from "react";
+
+import { useAuthState, useServices } from "./api/services";
+import { SignIn } from "./auth/SignIn";
+import { Shell } from "./layout/Shell";
+
+export function App() {
+  const { auth } = useServices();
+  const state = useAuthState();
+  const queries = useQueryClient();
+  const account = state.who?.user.id;
+
+  useEffect(() => void auth.start(), [auth]);
+  // Nothing of one account may be seen by the next.
+  useEffect(() => () => queries.clear(), [account, queries]);
+
+  if (state.status === "starting") {
+    return (
+      <Center mih="100dvh">
+        <Loader aria-label="Starting" />
+      </Center>
+    );
+  }
+  return state.status === "in" ? <Shell key={account} who={state.who} /> : <SignIn />;
+}

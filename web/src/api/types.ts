@@ -1,0 +1,92 @@
+/** What the HTTP API answers. */
+import type { Citation, Usage } from "../protocol/frames";
+
+export interface TokenGrant {
+  access_token: string;
+  refresh_token: string;
+  expires_in: number;
+  user: { id: string; email: string };
+  tenant: { id: string; name: string; plan: string };
+}
+
+export interface RetrievalConfig {
+  top_k: number;
+  min_score: number;
+  grounding: "documents" | "open";
+}
+
+export interface ChatbotConfig {
+  system_prompt: string;
+  persona: string;
+  tone: string;
+  model: string;
+  temperature: number;
+  max_tokens: number;
+  greeting: string;
+  no_answer: string;
+  retrieval: RetrievalConfig;
+}
+
+export interface Chatbot {
+  id: string;
+  name: string;
+  version: number;
+  config: ChatbotConfig;
+  created_at: string;
+  updated_at: string;
+}
+
+export interface ConfigVersion {
+  version: number;
+  config: ChatbotConfig;
+  created_at: string;
+}
+
+export interface KnowledgeDocument {
+  id: string;
+  name: string;
+  media_type: string;
+  size: number;
+  status: "queued" | "processing" | "ready" | "failed";
+  reason: string | null;
+  pages: number | null;
+  chunks: number | null;
+  created_at: string;
+  updated_at: string;
+}
+
+export interface Passage {
+  document_id: string;
+  document_name: string;
+  before: string;
+  text: string;
+  after: string;
+  page: number | null;
+  section: string | null;
+}
+
+export interface ChatSession {
+  id: string;
+  chatbot_id: string;
+  title: string;
+  created_at: string;
+  updated_at: string;
+}
+
+export type TurnState = "accepted" | "running" | "completed" | "stopped" | "interrupted" | "failed";
+
+export interface Message {
+  id: string;
+  turn_id: string;
+  role: "user" | "assistant";
+  content: string;
+  state: TurnState;
+  citations: Citation[];
+  usage: Usage | null;
+  created_at: string;
+}
+
+export interface Page<T> {
+  items: T[];
+  next_cursor: string | null;
+}

@@ -1,0 +1,122 @@
+/** One session: its messages, the answer being written, and the place to ask. */
+import { Alert, Button, Group, Loader } from "@mantine/core";
+import { useEffect, useRef, useState } from "react";
+
+import { ApiError, sentence } from "../api/errors";
+import { useServices } from "../api/services";
+import type { Chatbot } from "../api/types";
+import { goTo } from "../layout/route";
+import type { Citation } from "../protocol/frames";
+import { ChatHeader } from "./ChatHeader";
+import { Composer } from "./Composer";
+import { MessageList } from "./MessageList";
+import { PassageDrawer } from "./PassageDrawer";
+import { Welcome } from "./Welcome";
+import { answering } from "./conversation";
+import { useConversation } from "./useConversation";
+import type { FirstQuestion } from "./useConversation";
+
+const NEAR_END_PX = 90;
+
+interface Props {
+  bot: Chatbot;
+  session: string;
+  first: FirstQuestion | null;
+  onMenu: () => void;
+  onSettings: () => void;
+}
+
+export function ConversationView({ bot, session, first, onMenu, onSettings }: Props) {
+  const { auth } = useServices();
+  const { state, connection, history, send, discard, stop, wake } = useConversation(bot.id, session, first);
+  const [citation, setCitation] = useState<Citation | null>(null);
+  const [reading, setReading] = useState(false);
+  const scroller = useRef<HTMLDivElement>(null);
+  const followed = useRef(true);
+  const [away, setAway] = useState(false);
+  const writing = answering(state);
+  const gone = connection === "gone" || (history.error instanceof ApiError && history.error.status === 404);
+
+  useEffect(() => {
+    if (connection === "signed-out") void auth.logout();
+  }, [auth, connection]);
+
+  const toEnd = () => {
+    followed.current = true;
+    scroller.current?.scrollTo({ top: scroller.current.scrollHeight });
+  };
+  // Follow the answer while the reader is at its end; leave them alone when they scrolled back.
+  useEffect(() => {
+    if (followed.current) scroller.current?.scrollTo({ top: scroller.current.scrollHeight });
+  }, [state]);
+  const onScroll = () => {
+    const box = scroller.current;
+    if (!box) return;
+    followed.current = box.scrollHeight - box.scrollTop - box.clientHeight < NEAR_END_PX;
+    setAway(!followed.current);
+  };
+  const ask = (text: string) => {
+    followed.current = true;
+    send(text);
+  };
+
+  return (
+    <section className="chat" aria-label={`Chat with ${bot.name}`}>
+      <ChatHeader bot={bot} connection={connection} onMenu={onMenu} onSettings={onSettings} onReconnect={wake} />
+      <div className="chat-scroll" ref={scroller} onScroll={onScroll} tabIndex={0} aria-label="Messages" role="region">
+        <div className="chat-column">
+          <Welcome greeting={state.greeting ?? bot.config.greeting} />
+          {history.isPending && state.outgoing.length === 0 && <Loader size="sm" aria-label="Loading messages" />}
+          {history.isError && !gone && (
+            <Alert color="red" role="alert" title="The earlier messages could not be loaded">
+              <Group justify="space-between">
+                {sentence(history.error)}
+                <Button size="xs" variant="light" color="red" onClick={() => void history.refetch()}>
+                  Try again
+                </Button>
+              </Group>
+            </Alert>
+          )}
+          <MessageList
+            state={state}
+            onCitation={(chosen) => {
+              setCitation(chosen);
+              setReading(true);
+            }}
+            onRetry={(text, id) => {
+              if (id) discard(id);
+              ask(text);
+            }}
+          />
+          {gone && (
+            <Alert color="gray" title="This conversation is no longer there">
+              <Button
+                size="xs"
+                variant="light"
+                onClick={() => {
+                  goTo(bot.id);
+                }}
+              >
+                Start a new one
+              </Button>
+            </Alert>
+          )}
+        </div>
+      </div>
+      {away && (
+        <Button className="to-end" size="xs" variant="default" radius="xl" onClick={toEnd}>
+          Jump to the latest
+        </Button>
+      )}
+      {!gone && <Composer busy={false} answering={writing} error={null} onSend={ask} onStop={stop} />}
+      <PassageDrawer
+        bot={bot.id}
+        citation={citation}
+        opened={reading}
+        onClose={() => {
+          setReading(false);
+        }}
+      />
+    </section>
+  );
+}
