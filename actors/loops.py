@@ -1,7 +1,9 @@
 """Background work that goes on whatever happens: errors are logged, the next round comes."""
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Coroutine
+from contextlib import AsyncExitStack
+from typing import Any
 
 import structlog
 
@@ -17,3 +19,14 @@ async def repeat(name: str, work: Callable[[], Awaitable[float | None]], every: 
         except Exception as error:  # noqa: BLE001 - the loop must outlive any failure of a round
             log.warning("loop.failed", loop=name, error=repr(error))
         await asyncio.sleep(every if pause is None else pause)
+
+
+def run_until_closed(stack: AsyncExitStack, *works: Coroutine[Any, Any, None]) -> None:
+    """Start each as a task that the stack cancels and awaits, before it closes what was opened earlier."""
+
+    async def end(task: asyncio.Task[None]) -> None:
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+
+    for work in works:
+        stack.push_async_callback(end, asyncio.create_task(work))

@@ -5,15 +5,17 @@ from contextlib import AsyncExitStack
 from typing import Any
 from uuid import UUID
 
+import psycopg
 import ray
 import ray.exceptions
 import structlog
 
-from actors.loops import repeat
+from actors.loops import repeat, run_until_closed
 from billing.account import StripeAccount
 from billing.inbox import process_inbox
 from configs.logs import configure_logs
 from configs.settings import Settings
+from domain.errors import Unavailable
 from domain.events import EventKind, OutboxEvent
 from domain.generation import Usage
 from domain.ids import ChatbotId
@@ -49,17 +51,17 @@ class OutboxRelay:
             self._stack.push_async_callback(self._db.close)
             redis = connect_redis(self._settings.redis_url or "")
             self._stack.push_async_callback(redis.aclose)
-            self._log = EventLog(redis, transient=(ray.exceptions.RayError, ValueError))
+            self._log = EventLog(redis, transient=(ray.exceptions.RayError, psycopg.OperationalError))
             self._account = StripeAccount.open(self._settings)
             self._stack.push_async_callback(self._account.close)
-            for work in (
+            run_until_closed(
+                self._stack,
                 repeat("relay", self._relay, 0.25),
                 repeat("relay-trim", self._trim, 3600),
                 repeat("webhook-inbox", self._inbox, 2),
                 repeat("usage", lambda: self._consume("usage", self._count_usage), 1),
                 repeat("ingestion", lambda: self._consume("ingestion", self._wake_ingestion), 1),
-            ):
-                self._stack.callback(asyncio.create_task(work).cancel)
+            )
             self._started = True
 
     async def close(self) -> None:
@@ -102,7 +104,10 @@ class OutboxRelay:
         """Tell the ingestion supervisor about new documents and about what must be forgotten."""
         if event.kind not in (EventKind.DOCUMENT_QUEUED, EventKind.DOCUMENT_DELETED, EventKind.CHATBOT_DELETED):
             return
-        supervisor: Any = ray.get_actor(SUPERVISOR, "loquent")
+        try:
+            supervisor: Any = ray.get_actor(SUPERVISOR, "loquent")
+        except ValueError as error:
+            raise Unavailable("The ingestion supervisor is starting.") from error
         if event.kind is EventKind.DOCUMENT_QUEUED:
             await supervisor.notify.remote()
         else:

@@ -10,7 +10,7 @@ from uuid import UUID
 import structlog
 
 from actors.live_turn import Event
-from actors.loops import repeat
+from actors.loops import repeat, run_until_closed
 from actors.node import stream_host
 from actors.serve_ports import LanceRetriever, ServeEmbedder, ServePlanner, StreamGenerator
 from actors.streams import StreamPool, StreamServer
@@ -84,8 +84,7 @@ class SessionHost:
         self._address = f"{host}:{server.port}"
         endpoint = Endpoint(SERVICE, str(self._slot), self._address)
         announced = EndpointRegistry(redis).keep_announced(lambda: endpoint)
-        for work in (announced, repeat("passivate", self._passivate, 30)):
-            self._stack.callback(asyncio.create_task(work).cancel)
+        run_until_closed(self._stack, announced, repeat("passivate", self._passivate, 30))
         log.info("session_host.started", slot=self._slot, address=self._address)
 
     async def health(self) -> dict[str, Any]:

@@ -4,7 +4,6 @@ import platform
 import resource
 import shutil
 import sys
-from collections.abc import Callable
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
@@ -38,18 +37,17 @@ class Finding:
 
 def examine(settings: Settings) -> list[Finding]:
     """Every check, in the order in which a person should read them. A failing check is a finding, never an error."""
-    checks: tuple[Callable[[Settings], Finding], ...] = (
-        _python,
-        _disk,
-        _memory,
-        _open_files,
-        _port,
-        _local_engine,
-        _processor,
-        _models,
-        _page,
-    )
-    return [check(settings) for check in checks]
+    return [
+        _python(),
+        _disk(settings),
+        _memory(settings),
+        _open_files(),
+        _port(settings),
+        _local_engine(settings),
+        _processor(settings),
+        _models(settings),
+        _page(),
+    ]
 
 
 def max_connections_for(nofile: int) -> int:
@@ -57,7 +55,7 @@ def max_connections_for(nofile: int) -> int:
     return max(0, min(MAX_CONNECTIONS, int((nofile - OWN_DESCRIPTORS) / DESCRIPTORS_PER_CONNECTION)))
 
 
-def _python(settings: Settings) -> Finding:
+def _python() -> Finding:
     found = platform.python_version()
     return Finding(
         "Python", sys.version_info[:2] == (3, 11), found, "The pinned packages are for 3.11: run `make run`."
@@ -93,13 +91,14 @@ def _cgroup_room() -> int:
     return max(0, limit - used)
 
 
-def _open_files(settings: Settings) -> Finding:
+def _open_files() -> Finding:
     limit = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
-    allowed = MAX_CONNECTIONS if limit == resource.RLIM_INFINITY else max_connections_for(limit)
+    endless = limit == resource.RLIM_INFINITY
+    allowed = MAX_CONNECTIONS if endless else max_connections_for(limit)
     return Finding(
         "Open files",
         allowed >= LEAST_CONNECTIONS,
-        f"the limit of {'any number of' if limit == resource.RLIM_INFINITY else limit} files is enough for {allowed} sockets",
+        f"{'no limit' if endless else f'limit {limit}'}, which allows {allowed} open sockets",
         "Raise it with `ulimit -n 65536`.",
     )
 
@@ -158,6 +157,6 @@ def _models(settings: Settings) -> Finding:
     )
 
 
-def _page(settings: Settings) -> Finding:
+def _page() -> Finding:
     built = PAGE.is_file()
     return Finding("Chat page", built, "built" if built else "not built", "Build it with `make run`.")

@@ -57,8 +57,7 @@ class Installation:
     def run(self) -> None:
         """Start all, say `ready`, watch, and stop all. Raises SetupError with one sentence."""
         with only_one(self._folder), ExitStack() as stack:
-            for number in (signal.SIGINT, signal.SIGTERM):
-                signal.signal(number, lambda *_: self._stop.set())
+            self._take_signals()
             end_leftovers(self._folder)
             self._state = new_state()
             stack.callback((self._folder / "run.json").unlink, missing_ok=True)
@@ -115,6 +114,8 @@ class Installation:
 
         self._raise_if_stopped()
         ray.init(address=head.address, namespace="loquent", log_to_driver=False, logging_level=logging.ERROR)
+        logging.getLogger("ray.serve").setLevel(logging.ERROR)
+        self._take_signals()  # Ray has put its own handlers in their place
         stack.callback(ray.shutdown)
         stack.callback(_quietly, undeploy)
         done: list[BaseException | None] = []
@@ -185,6 +186,10 @@ class Installation:
         for name, part in reversed(self._parts.items()):
             log.debug("part.stopping", part=name)
             _quietly(part.close)
+
+    def _take_signals(self) -> None:
+        for number in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(number, lambda *_: self._stop.set())
 
     def _raise_if_stopped(self) -> None:
         if self._stop.is_set():

@@ -20,6 +20,8 @@ def ray_environment(max_connections: int = 7_800) -> dict[str, str]:
         "RAY_SERVE_PROXY_HEALTH_CHECK_TIMEOUT_S": "2",
         "RAY_SERVE_HAPROXY_MAXCONN": str(max_connections),
         "RAY_USAGE_STATS_ENABLED": "0",
+        # Many small actors start at once on purpose; Ray would warn about it on the terminal.
+        "RAY_worker_maximum_startup_concurrency": "8",
     }
 
 

@@ -4,6 +4,7 @@ pytest_plugins = [
     "tests.fixtures.knowledge",
     "tests.fixtures.engines",
     "tests.fixtures.gateway",
+    "tests.fixtures.platform",
     "tests.fixtures.provider",
     "tests.fixtures.ray",
     "tests.fixtures.servers",

@@ -1,6 +1,7 @@
 """Accounts over HTTP: registration, log-in, tokens that rotate, and the limits against guessing."""
 
 import asyncio
+import json
 
 import pytest
 
@@ -57,7 +58,9 @@ async def test_logging_in_takes_the_right_password_only(rig: GatewayRig) -> None
 )
 async def test_bad_registrations_say_which_field(rig: GatewayRig, field: str, value: object) -> None:
     body = {"email": "new@example.com", "password": PASSWORD, "company": "Example", field: value}
-    answer = await rig.http.post("/auth/register", json=body)
+    answer = await rig.http.post(
+        "/auth/register", content=json.dumps(body), headers={"Content-Type": "application/json"}
+    )
     assert answer.status_code == 422
     error = answer.json()["error"]
     assert error["code"] == "invalid_input"

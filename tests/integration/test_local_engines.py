@@ -20,7 +20,7 @@ from storage.redis.client import connect_redis
 from storage.redis.registry import Endpoint, EndpointRegistry
 from tests.fixtures.engines import SECRET, engine_process, engine_settings, write_models
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(300), pytest.mark.asyncio(loop_scope="module")]
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(480), pytest.mark.asyncio(loop_scope="module")]
 
 CONTEXT = 2048
 PASSAGE = "The company was founded in Lisbon in 1998. It makes bicycles and employs 240 people."

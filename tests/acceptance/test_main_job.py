@@ -1,0 +1,233 @@
+"""The main job, with HTTP and a WebSocket client only: register, bot, upload, a streamed answer that cites its page."""
+
+import json
+import time
+from collections.abc import Callable, Iterator
+from typing import Any
+from uuid import uuid4
+
+import httpx
+import pytest
+from websockets.sync.client import ClientConnection, connect
+
+from tests.fixtures.files import pdf
+from tests.fixtures.platform import Platform
+
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
+
+PAGES = [
+    "The ferry to Hirtshall leaves at nine in the morning. Tickets are sold on board by the purser.",
+    "Bicycles travel free of charge. Dogs need a muzzle and stay on the car deck during the crossing.",
+    "The restaurant serves cod with lemon potatoes. The kitchen closes at twenty minutes past eight.",
+]
+
+
+@pytest.fixture
+def owner(api: httpx.Client) -> httpx.Client:
+    """A new tenant, signed in."""
+    return sign_up(api)
+
+
+def sign_up(api: httpx.Client) -> httpx.Client:
+    body = {"email": f"{uuid4().hex}@example.com", "password": "a long password", "company": "Ferry"}
+    answer = api.post("/auth/register", json=body)
+    assert answer.status_code == 201, answer.text
+    client = httpx.Client(base_url=api.base_url, timeout=60)
+    client.headers["Authorization"] = f"Bearer {answer.json()['access_token']}"
+    return client
+
+
+def make_bot(client: httpx.Client, **config: Any) -> str:
+    answer = client.post("/chatbots", json={"name": "Ferry desk", "config": config})
+    assert answer.status_code == 201, answer.text
+    return str(answer.json()["id"])
+
+
+def upload(client: httpx.Client, bot: str, name: str, data: bytes) -> dict[str, Any]:
+    answer = client.post(f"/knowledgebase/{bot}/upload", files=[("files", (name, data))])
+    assert answer.status_code == 202, answer.text
+    document: dict[str, Any] = answer.json()["documents"][0]
+    return document
+
+
+def await_document(client: httpx.Client, bot: str, document_id: str, seconds: float = 120) -> dict[str, Any]:
+    deadline = time.monotonic() + seconds
+    while time.monotonic() < deadline:
+        document: dict[str, Any] = client.get(f"/knowledgebase/{bot}/documents/{document_id}").json()
+        if document["status"] in ("ready", "failed"):
+            return document
+        time.sleep(0.2)
+    raise AssertionError(f"the document is still {document['status']}")
+
+
+class Chat:
+    """A signed-in socket of a session."""
+
+    def __init__(self, client: httpx.Client, bot: str, session: str) -> None:
+        self._token = client.headers["Authorization"].removeprefix("Bearer ")
+        base = str(client.base_url).replace("http", "ws").rstrip("/")
+        self.socket: ClientConnection = connect(f"{base}/chatbots/{bot}/sessions/{session}/ws")
+
+    def sign_in(self, **extra: Any) -> dict[str, Any]:
+        self.send({"type": "auth", "token": self._token, **extra})
+        return self.receive()
+
+    def send(self, frame: dict[str, Any]) -> None:
+        self.socket.send(json.dumps(frame))
+
+    def receive(self) -> dict[str, Any]:
+        frame: dict[str, Any] = json.loads(self.socket.recv(timeout=120))
+        return frame
+
+    def until(self, *kinds: str) -> list[dict[str, Any]]:
+        frames = [self.receive()]
+        while frames[-1]["type"] not in kinds:
+            frames.append(self.receive())
+        return frames
+
+    def ask(self, text: str) -> list[dict[str, Any]]:
+        self.send({"type": "message", "id": str(uuid4()), "text": text})
+        return self.until("done", "error")
+
+
+@pytest.fixture
+def open_chat() -> Iterator[Callable[[httpx.Client, str, str], Chat]]:
+    opened: list[Chat] = []
+
+    def make(client: httpx.Client, bot: str, session: str) -> Chat:
+        opened.append(Chat(client, bot, session))
+        return opened[-1]
+
+    yield make
+    for chat in opened:
+        chat.socket.close()
+
+
+OpenChat = Callable[[httpx.Client, str, str], Chat]
+
+
+def make_session(client: httpx.Client, bot: str) -> str:
+    return str(client.post(f"/chatbots/{bot}/sessions").json()["id"])
+
+
+def test_from_an_unseen_pdf_to_a_streamed_answer_that_cites_its_page(owner: httpx.Client, open_chat: OpenChat) -> None:
+    bot = make_bot(owner)
+    document = upload(owner, bot, "ferry.pdf", pdf(PAGES))
+    assert document["status"] == "queued"
+    document = await_document(owner, bot, document["id"])
+    assert (document["status"], document["pages"]) == ("ready", 3)
+    session = make_session(owner, bot)
+    chat = open_chat(owner, bot, session)
+    assert chat.sign_in()["type"] == "ready"
+    frames = chat.ask("When does the kitchen of the restaurant close?")
+    kinds = [frame["type"] for frame in frames]
+    assert kinds[0] == "ack"
+    assert kinds[-2:] == ["citations", "done"]
+    assert [frame["seq"] for frame in frames[1:]] == list(range(1, len(frames)))
+    answer = "".join(frame["text"] for frame in frames if frame["type"] == "token")
+    [first, *_] = frames[-2]["citations"]
+    assert (first["document_name"], first["page"]) == ("ferry.pdf", 3)
+    assert frames[-1]["usage"]["completion_tokens"] > 0
+    passage = owner.get(
+        f"/knowledgebase/{bot}/documents/{document['id']}/passage",
+        params={"start": first["start"], "end": first["end"]},
+    ).json()
+    assert passage["text"] == first["snippet"]
+    assert passage["page"] == 3
+    history = owner.get(f"/chatbots/{bot}/sessions/{session}/messages").json()["items"]
+    assert [(m["role"], m["content"]) for m in history] == [
+        ("user", "When does the kitchen of the restaurant close?"),
+        ("assistant", answer),
+    ]
+
+
+def test_without_a_relevant_passage_it_says_so(owner: httpx.Client) -> None:
+    bot = make_bot(owner, no_answer="That is not in our documents.")
+    document = upload(owner, bot, "ferry.pdf", pdf(PAGES))
+    await_document(owner, bot, document["id"])
+    session = make_session(owner, bot)
+    answer = owner.post(
+        f"/chatbots/{bot}/sessions/{session}/messages",
+        json={"text": "Which enzyme unwinds the DNA double helix?"},
+        headers={"Accept": "text/event-stream"},
+    )
+    events = [json.loads(line[6:]) for line in answer.text.splitlines() if line.startswith("data: ")]
+    assert "".join(e["text"] for e in events if e["type"] == "token") == "That is not in our documents."
+    assert events[-1]["usage"]["total_tokens"] == 0
+
+
+def test_the_socket_answers_bad_frames_and_goes_on(owner: httpx.Client, open_chat: OpenChat) -> None:
+    bot = make_bot(owner)
+    chat = open_chat(owner, bot, make_session(owner, bot))
+    chat.send({"type": "message", "id": str(uuid4()), "text": "before auth"})
+    assert chat.receive()["code"] == "not_authenticated"
+    assert chat.sign_in()["type"] == "ready"
+    assert chat.sign_in()["code"] == "already_authenticated"
+    for bad in ("{", '{"type":"dance"}', "[1]", '{"type":"message","id":"x","text":"y"}', '"\\ud800"'):
+        chat.socket.send(bad)
+        assert chat.receive()["type"] == "error"
+    chat.socket.send(b"\x00\x01")
+    assert chat.receive()["code"] == "invalid_frame"
+    chat.send({"type": "ping", "nonce": "n"})
+    assert chat.receive() == {"type": "pong", "nonce": "n"}
+
+
+def test_a_resent_message_is_one_message(owner: httpx.Client, open_chat: OpenChat) -> None:
+    bot = make_bot(owner)
+    session = make_session(owner, bot)
+    chat = open_chat(owner, bot, session)
+    chat.sign_in()
+    message = {"type": "message", "id": str(uuid4()), "text": "hello there"}
+    chat.send(message)
+    first = chat.until("done")
+    chat.send(message)
+    again = chat.until("done")
+    assert again[0]["duplicate"]
+    assert again[0]["turn_id"] == first[0]["turn_id"]
+    assert len(owner.get(f"/chatbots/{bot}/sessions/{session}/messages").json()["items"]) == 2
+
+
+def test_another_tenants_things_are_not_there(api: httpx.Client, owner: httpx.Client, open_chat: OpenChat) -> None:
+    bot = make_bot(owner)
+    session = make_session(owner, bot)
+    other = sign_up(api)
+    for path in (
+        f"/chatbots/{bot}",
+        f"/chatbots/{bot}/sessions",
+        f"/chatbots/{bot}/sessions/{session}/messages",
+        f"/knowledgebase/{bot}/documents",
+    ):
+        assert other.get(path).status_code == 404, path
+    assert open_chat(other, bot, session).sign_in()["code"] == "not_found"
+    assert other.post(f"/chatbots/{bot}/sessions/{session}/messages", json={"text": "hi"}).status_code == 404
+
+
+def test_history_and_documents_survive_a_restart(platform: Platform, owner: httpx.Client, open_chat: OpenChat) -> None:
+    bot = make_bot(owner)
+    document = upload(owner, bot, "ferry.pdf", pdf(PAGES))
+    await_document(owner, bot, document["id"])
+    session = make_session(owner, bot)
+    chat = open_chat(owner, bot, session)
+    chat.sign_in()
+    chat.ask("Do dogs need a muzzle?")
+    before = owner.get(f"/chatbots/{bot}/sessions/{session}/messages").json()
+    platform.stop()
+    assert platform.state() == {}
+    platform.start()
+    assert owner.get(f"/chatbots/{bot}/sessions/{session}/messages").json() == before
+    chat = open_chat(owner, bot, session)
+    chat.sign_in()
+    frames = chat.ask("Where do dogs stay during the crossing?")
+    assert frames[-1]["type"] == "done"
+    assert frames[-2]["citations"][0]["page"] == 2
+
+
+def test_status_reports_memory_and_a_second_up_says_so(platform: Platform) -> None:
+    report = json.loads(platform.run("status", "--json").stdout)
+    assert report["running"]
+    assert report["ready"]
+    assert 0 < report["memory_mib"] < 8 * 1024
+    second = platform.run("up")
+    assert second.returncode == 1
+    assert "runs already" in second.stdout
+    assert "Traceback" not in second.stdout + second.stderr
