@@ -2,7 +2,6 @@
 
 from typing import Any
 
-import ray
 from ray import serve
 
 from actors.serve_ports import APPLICATION
@@ -52,12 +51,6 @@ def deploy(settings: Settings) -> None:
     """Deploy to the cluster that this process is connected to, and wait until every deployment is healthy."""
     serve.start(http_options={"host": "0.0.0.0", "port": settings.port}, proxy_location="HeadOnly")  # noqa: S104
     serve.run(build(settings), name=APPLICATION, route_prefix="/", blocking=False)
-
-
-def undeploy() -> None:
-    """Stop the application and the detached actors."""
-    if ray.is_initialized():
-        serve.shutdown()  # type: ignore[no-untyped-call]
 
 
 def _deployment(kind: type[Any], name: str, options: dict[str, Any]) -> Any:

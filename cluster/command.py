@@ -1,6 +1,5 @@
 """The `loquent` command."""
 
-import asyncio
 import json
 import os
 import signal
@@ -14,7 +13,7 @@ from pydantic import ValidationError
 from rich.console import Console
 
 from cluster.embedded.process import SetupError
-from cluster.runtime import load_state, process_of
+from cluster.runtime import end_leftovers, load_state, only_one, process_of
 from configs.settings import Settings
 
 app = typer.Typer(help="Loquent: chatbots that answer from your documents.", no_args_is_help=True, add_completion=False)
@@ -58,7 +57,12 @@ def down() -> None:
     state = load_state(folder)
     process = process_of(state.pid, state.created) if state else None
     if process is None:
-        console.print("Loquent is not running.")
+        try:
+            with only_one(folder):
+                left = end_leftovers(folder)
+        except SetupError:
+            raise fail("Loquent is just starting; try again in a moment.") from None
+        console.print("Stopped what an interrupted run had left." if left else "Loquent is not running.")
         return
     os.kill(process.pid, signal.SIGTERM)
     deadline = time.monotonic() + STOP_SECONDS
@@ -100,16 +104,15 @@ def doctor() -> None:
 @app.command()
 def migrate() -> None:
     """Bring the database of DATABASE_URL up to date."""
-    from storage.postgres.migrator import MigrationChanged
-    from storage.postgres.migrator import migrate as apply
+    from cluster.external import migrate_database
 
     chosen = settings()
     secret = chosen.secret_key.get_secret_value()
     if chosen.database_url is None or not secret:
         raise fail("Set DATABASE_URL and LOQUENT_SECRET_KEY; the embedded database is migrated by `loquent up`.")
     try:
-        names = asyncio.run(apply(chosen.database_url, secret))
-    except (MigrationChanged, OSError) as error:
+        names = migrate_database(chosen.database_url, secret)
+    except SetupError as error:
         raise fail(str(error)) from None
     console.print(f"Applied {', '.join(names)}." if names else "The database is up to date.")
 

@@ -40,9 +40,10 @@ def _seed(client: httpx.Client, interrupted: Callable[[], bool]) -> str:
     client.headers["Authorization"] = f"Bearer {_body(answer)['access_token']}"
     chatbots = _body(client.get("/chatbots"))["items"]
     chatbot = next((bot for bot in chatbots if bot["name"] == CHATBOT["name"]), None)
-    if chatbot is not None:
+    if chatbot is None:
+        chatbot = _body(client.post("/chatbots", json=CHATBOT))
+    elif _documents(client, str(chatbot["id"])):
         return str(chatbot["id"])
-    chatbot = _body(client.post("/chatbots", json=CHATBOT))
     files = [("files", (path.name, path.read_bytes())) for path in sorted(FILES.iterdir())]
     _body(client.post(f"/knowledgebase/{chatbot['id']}/upload", files=files))
     _await_documents(client, str(chatbot["id"]), interrupted)
@@ -52,7 +53,7 @@ def _seed(client: httpx.Client, interrupted: Callable[[], bool]) -> str:
 def _await_documents(client: httpx.Client, chatbot_id: str, interrupted: Callable[[], bool]) -> None:
     deadline = time.monotonic() + READY_SECONDS
     while not interrupted():
-        documents = _body(client.get(f"/knowledgebase/{chatbot_id}/documents"))["items"]
+        documents = _documents(client, chatbot_id)
         if all(document["status"] == "ready" for document in documents):
             return
         failed = next((document for document in documents if document["status"] == "failed"), None)
@@ -61,6 +62,12 @@ def _await_documents(client: httpx.Client, chatbot_id: str, interrupted: Callabl
         if time.monotonic() > deadline:
             raise SetupError("The demo documents were not ingested in time; `loquent status` shows what is wrong.")
         time.sleep(0.25)
+
+
+def _documents(client: httpx.Client, chatbot_id: str) -> list[dict[str, Any]]:
+    """None while an interrupted seeding has made the chatbot and nothing else."""
+    items: list[dict[str, Any]] = _body(client.get(f"/knowledgebase/{chatbot_id}/documents"))["items"]
+    return items
 
 
 def _body(answer: httpx.Response) -> dict[str, Any]:

@@ -92,14 +92,14 @@ def _cgroup_room() -> int:
 
 
 def _open_files() -> Finding:
-    limit = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
+    limit = resource.getrlimit(resource.RLIMIT_NOFILE)[1]  # `loquent up` raises its soft limit as far as it may
     endless = limit == resource.RLIM_INFINITY
     allowed = MAX_CONNECTIONS if endless else max_connections_for(limit)
     return Finding(
         "Open files",
         allowed >= LEAST_CONNECTIONS,
         f"{'no limit' if endless else f'limit {limit}'}, which allows {allowed} open sockets",
-        "Raise it with `ulimit -n 65536`.",
+        "Raise the hard limit, as root with `ulimit -Hn 65536`.",
     )
 
 

@@ -1,6 +1,7 @@
 """`loquent ingest`: uploads files over the API and shows their way to `ready`."""
 
 import time
+from collections.abc import Generator
 from pathlib import Path
 from typing import Any
 
@@ -17,17 +18,38 @@ POLL_SECONDS = 0.5
 
 def ingest_files(url: str, path: Path, chatbot_id: str, email: str, password: str, console: Console) -> int:
     """Upload `path` (a file, or every file below a folder) and wait; the number of documents that failed."""
-    files = [path] if path.is_file() else sorted(file for file in path.rglob("*") if file.is_file())
+    found = [path] if path.is_file() else sorted(file for file in path.rglob("*") if file.is_file())
+    files = [file for file in found if not file.name.startswith(".")]
     if not files:
         raise SetupError(f"There is no file at {path}.")
     try:
-        with httpx.Client(base_url=url, timeout=120) as client:
-            log_in = {"email": email or DEMO_EMAIL, "password": password or DEMO_PASSWORD}
-            token = _checked(client.post("/auth/login", json=log_in))["access_token"]
-            client.headers["Authorization"] = f"Bearer {token}"
+        log_in = LogIn(url, email or DEMO_EMAIL, password or DEMO_PASSWORD)
+        with httpx.Client(base_url=url, timeout=120, auth=log_in) as client:
             return _ingest(client, files, chatbot_id, console)
+    except OSError as error:
+        raise SetupError(f"{error.filename or path} cannot be read ({error.strerror}).") from error
     except httpx.HTTPError as error:
         raise SetupError(f"The platform at {url} does not answer ({type(error).__name__}).") from error
+
+
+class LogIn(httpx.Auth):
+    """Signs in on the first request, and again when the access token has expired: a large folder takes longer."""
+
+    requires_response_body = True
+
+    def __init__(self, url: str, email: str, password: str) -> None:
+        self._request = httpx.Request("POST", f"{url}/auth/login", json={"email": email, "password": password})
+        self._token = ""
+
+    def auth_flow(self, request: httpx.Request) -> Generator[httpx.Request, httpx.Response, None]:
+        for _ in range(2):
+            if not self._token:
+                self._token = _checked((yield self._request))["access_token"]
+            request.headers["Authorization"] = f"Bearer {self._token}"
+            answer = yield request
+            if answer.status_code != httpx.codes.UNAUTHORIZED:
+                return
+            self._token = ""
 
 
 def _ingest(client: httpx.Client, files: list[Path], chatbot_id: str, console: Console) -> int:

@@ -7,7 +7,15 @@ import sys
 import tempfile
 from pathlib import Path
 
-from cluster.embedded.process import Child, Running, SetupError, await_ready, free_port, port_is_free
+from cluster.embedded.process import (
+    Child,
+    Running,
+    SetupError,
+    await_ready,
+    end_processes,
+    free_port,
+    port_is_free,
+)
 from configs.ray_environment import ray_environment, with_environment
 
 START_SECONDS = 90.0
@@ -50,9 +58,10 @@ class RayHead:
         return Running("Ray", self.address, self._child.pid, self._port)
 
     def close(self) -> None:
-        """End every process of this head."""
+        """End every process of this head. What the application had to keep is committed, so that nothing waits."""
         if self._child is not None:
-            self._child.stop(seconds=15.0)
+            end_processes(self._child.members(), seconds=5.0)
+            self._child.stop(seconds=2.0)
             self._child = None
 
     def _is_up(self) -> bool:
@@ -83,5 +92,7 @@ def head_environment() -> dict[str, str]:
     """Flags for the head and for the driver, with connections that the limit of open files allows."""
     allowed = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
     room = int((allowed - OWN_DESCRIPTORS) / DESCRIPTORS_PER_CONNECTION)
+    if allowed == resource.RLIM_INFINITY:
+        room = MAX_CONNECTIONS
     # Only processes of this machine reach a head on 127.0.0.1; our own streams authenticate by themselves.
     return {**ray_environment(max(100, min(MAX_CONNECTIONS, room))), "RAY_AUTH_MODE": "disabled"}

@@ -6,11 +6,11 @@ import json
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any
 
 import psutil
+from pydantic import TypeAdapter
 
-from cluster.embedded.process import Running, SetupError, end_processes, family, write_private
+from cluster.embedded.process import Running, SetupError, created_at, end_processes, family, write_private
 
 
 @dataclass
@@ -36,7 +36,7 @@ class RunState:
     def note(self, running: Running) -> None:
         """Add or replace a part."""
         self.parts = [part for part in self.parts if part.name != running.name]
-        self.parts.append(Part(running.name, running.pid, running.port, _created(running.pid)))
+        self.parts.append(Part(running.name, running.pid, running.port, created_at(running.pid)))
 
     def save(self, folder: Path) -> None:
         write_private(folder / "run.json", json.dumps(asdict(self), indent=1))
@@ -50,9 +50,8 @@ def new_state() -> RunState:
 def load_state(folder: Path) -> RunState | None:
     """What the last `up` noted, whether it still runs or not."""
     try:
-        raw: dict[str, Any] = json.loads((folder / "run.json").read_text("utf-8"))
-        return RunState(**{**raw, "parts": [Part(**part) for part in raw["parts"]]})
-    except (OSError, ValueError, TypeError, KeyError):
+        return TypeAdapter(RunState).validate_json((folder / "run.json").read_bytes())
+    except (OSError, ValueError):
         return None
 
 
@@ -84,16 +83,10 @@ def end_leftovers(folder: Path) -> int:
         return 0
     found: list[psutil.Process] = []
     for part in state.parts:
+        if part.created < psutil.boot_time():
+            continue
         process = process_of(part.pid, part.created)
-        if process is not None:
-            found += [*family(process.pid), process]
+        found += family(part.pid, part.created) + ([] if process is None else [process])
     end_processes(found, seconds=10.0)
     (folder / "run.json").unlink(missing_ok=True)
     return len(found)
-
-
-def _created(pid: int) -> float:
-    try:
-        return float(psutil.Process(pid).create_time())
-    except psutil.Error:
-        return 0.0

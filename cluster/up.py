@@ -1,7 +1,7 @@
 """`loquent up`: starts every part of a local installation in order, watches them, and stops them in reverse."""
 
-import asyncio
 import logging
+import resource
 import shutil
 import signal
 import threading
@@ -20,6 +20,7 @@ from cluster.embedded.postgres import EmbeddedPostgres
 from cluster.embedded.process import Child, Running, SetupError, remembered_secret, require_port
 from cluster.embedded.stripe import EmbeddedStripe
 from cluster.embedded.valkey import EmbeddedValkey
+from cluster.external import check_redis, migrate_database
 from cluster.ray_head import RayHead, head_environment
 from cluster.runtime import RunState, end_leftovers, new_state, only_one
 from cluster.steps import Steps
@@ -27,11 +28,11 @@ from configs.ray_environment import adopt
 from configs.settings import DEMO_EMAIL, DEMO_PASSWORD, Settings
 from domain.errors import AppError
 from storage.models.prepare import prepare_models
-from storage.postgres.migrator import migrate
 
 log = structlog.get_logger()
 
 LEAST_DISK_BYTES = 1024**3
+OPEN_FILES = 65_536
 
 
 class EmbeddedPart(Protocol):
@@ -75,6 +76,8 @@ class Installation:
         settings, step = self._settings, self._steps.step
         with step("Checking this machine"):
             self._check_machine()
+            if settings.redis_url is not None:
+                check_redis(settings.redis_url)
         with step("Preparing the models"):
             prepare_models(settings, self._steps.say)
         secret = settings.secret_key.get_secret_value() or remembered_secret(self._folder / "secret_key")
@@ -87,7 +90,7 @@ class Installation:
             updates["stripe_base_url"] = self._open("Stripe double", self._stripe()).url
         settings = settings.model_copy(update=updates)
         with step("Migrating the database"):
-            asyncio.run(migrate(settings.database_url or "", secret))
+            migrate_database(settings.database_url or "", secret)
         adopt(head_environment())
         head = RayHead(self._folder)
         self._open("Ray", head)
@@ -110,14 +113,13 @@ class Installation:
         import ray
 
         # After the flags are in the environment, because Serve reads them at import.
-        from cluster.app import deploy, undeploy
+        from cluster.app import deploy
 
         self._raise_if_stopped()
         ray.init(address=head.address, namespace="loquent", log_to_driver=False, logging_level=logging.ERROR)
         logging.getLogger("ray.serve").setLevel(logging.ERROR)
         self._take_signals()  # Ray has put its own handlers in their place
         stack.callback(ray.shutdown)
-        stack.callback(_quietly, undeploy)
         done: list[BaseException | None] = []
 
         def work() -> None:
@@ -163,12 +165,11 @@ class Installation:
                     self._note(part.open())
 
     def _check_machine(self) -> None:
+        raise_open_files()
         require_port(self._settings.port, "the page and the API", "LOQUENT_PORT", "0.0.0.0")  # noqa: S104
         free = shutil.disk_usage(_existing(self._folder)).free
         if free < LEAST_DISK_BYTES:
-            raise SetupError(
-                f"The disk of {self._folder} is nearly full ({free // 1024**2} MiB left); make room."
-            )
+            raise SetupError(f"The disk of {self._folder} is nearly full ({free // 1024**2} MiB left); make room.")
 
     def _stripe(self) -> EmbeddedStripe:
         return EmbeddedStripe(
@@ -184,11 +185,11 @@ class Installation:
 
     def _close_parts(self) -> None:
         for name, part in reversed(self._parts.items()):
-            log.debug("part.stopping", part=name)
+            self._steps.say(f"[dim]  {name}[/dim]")
             _quietly(part.close)
 
     def _take_signals(self) -> None:
-        for number in (signal.SIGINT, signal.SIGTERM):
+        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):  # the last comes when the terminal is closed
             signal.signal(number, lambda *_: self._stop.set())
 
     def _raise_if_stopped(self) -> None:
@@ -198,6 +199,14 @@ class Installation:
 
 class _Interrupted(Exception):
     """The user asked for the end while parts were starting."""
+
+
+def raise_open_files() -> None:
+    """Every socket is a file, and the usual soft limit is far below what the system allows us."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = OPEN_FILES if hard == resource.RLIM_INFINITY else min(hard, OPEN_FILES)
+    if soft != resource.RLIM_INFINITY and soft < wanted:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
 
 
 def _quietly(work: Callable[[], object]) -> None:

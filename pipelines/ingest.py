@@ -82,6 +82,8 @@ def _context(sizing: IngestSizing) -> DataContext:
     context = DataContext.get_current().copy()
     context.enable_progress_bars = False
     context.print_on_execution_start = False
+    # They warn of what is meant to be: a stage that books next to nothing and holds a model elsewhere.
+    context.issue_detectors_config.detectors = []
     context.execution_options = ExecutionOptions(
         resource_limits=ExecutionResources.for_limits(cpu=sizing.total_cpus), label_selector=sizing.label_selector
     )

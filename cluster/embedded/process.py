@@ -43,6 +43,7 @@ class Child:
         self.name = name
         self.log = log
         self._process = process
+        self._created = created_at(process.pid)
 
     @classmethod
     def start(
@@ -84,9 +85,13 @@ class Child:
         """None while it runs."""
         return self._process.poll()
 
+    def members(self) -> list[psutil.Process]:
+        """Every other process that it started and that still runs, also when it has ended itself."""
+        return family(self.pid, self._created)
+
     def stop(self, first: signal.Signals = signal.SIGTERM, *, seconds: float = 15.0) -> None:
         """Ask it to end, wait, and kill what is left of its session after the deadline."""
-        members = family(self.pid)
+        members = self.members()
         if self.exit_code is None:
             self._process.send_signal(first)
             with contextlib.suppress(subprocess.TimeoutExpired):
@@ -105,12 +110,31 @@ class Child:
         return " / ".join(line.strip() for line in text.splitlines()[-lines:])
 
 
-def family(pid: int) -> list[psutil.Process]:
-    """All descendants of a process, as handles that know the start time (a reused pid is another process)."""
+def created_at(pid: int) -> float:
+    """When a process started, in seconds of the epoch; 0 when it is gone."""
     try:
-        return psutil.Process(pid).children(recursive=True)
+        return float(psutil.Process(pid).create_time())
     except psutil.Error:
-        return []
+        return 0.0
+
+
+def family(pid: int, created: float) -> list[psutil.Process]:
+    """What the session leader `pid`, started at `created`, has started: its descendants and its session's members.
+
+    The session outlives its leader, and the system gives the pid to nobody else while it does: when another process
+    has the pid, nothing of ours is left.
+    """
+    found: dict[int, psutil.Process] = {}
+    if psutil.pid_exists(pid):
+        if abs(created_at(pid) - created) >= 1.0:
+            return []
+        with contextlib.suppress(psutil.Error):
+            found = {process.pid: process for process in psutil.Process(pid).children(recursive=True)}
+    for process in psutil.process_iter():
+        with contextlib.suppress(OSError, psutil.Error):
+            if process.pid != pid and os.getsid(process.pid) == pid and process.create_time() >= created - 1.0:
+                found.setdefault(process.pid, process)
+    return list(found.values())
 
 
 def end_processes(processes: Sequence[psutil.Process], *, seconds: float) -> None:

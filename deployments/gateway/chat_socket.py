@@ -28,6 +28,7 @@ log = structlog.get_logger()
 NORMAL, POLICY, TRY_AGAIN, UNAUTHENTICATED, NOT_FOUND = 1000, 1008, 1013, 4401, 4404
 SLOW_READER_SECONDS = 10.0
 DRAIN_SECONDS = 1.0
+CLOSE_SECONDS = 1.0
 _CLOSE_CODES: tuple[tuple[type[AppError], int], ...] = (
     (NotAuthenticated, UNAUTHENTICATED),
     (NotFound, NOT_FOUND),
@@ -122,8 +123,10 @@ class ChatSocket:
 
     async def _close(self, code: int) -> None:
         self._services.metrics.socket_closes.labels(str(code)).inc()
-        with suppress(RuntimeError, WebSocketDisconnect, OSError):
-            await self._websocket.close(code)
+        # A client that does not read keeps even the close frame waiting; the server drops it when this returns.
+        with suppress(RuntimeError, WebSocketDisconnect, OSError, TimeoutError):
+            async with asyncio.timeout(CLOSE_SECONDS):
+                await self._websocket.close(code)
 
     async def _send(self) -> NoReturn:
         while True:

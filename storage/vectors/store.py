@@ -199,8 +199,10 @@ class VectorStore:
             database = await self._database(key)
             table = await database.create_table(key[1], schema=table_schema(dimension), exist_ok=True)
         if not await table.list_indices():
-            # ICU finds words also in scripts without spaces. Rows younger than the index are searched without it.
-            await table.create_index("text", config=FTS(base_tokenizer="icu"), name=TEXT_INDEX)
+            # ICU finds words also in scripts without spaces. Its stop words are of so many languages that "dog" is one
+            # of them; BM25 gives common words little weight anyway. Younger rows are searched without the index.
+            words = FTS(base_tokenizer="icu/split", remove_stop_words=False)
+            await table.create_index("text", config=words, name=TEXT_INDEX)
         return table
 
 

@@ -38,9 +38,7 @@ async def test_changes_at_once_lose_nothing(rig: GatewayRig) -> None:
     tenant = await rig.register()
     bot = await tenant.new_bot()
     changes: list[dict[str, Any]] = [{"tone": "dry"}, {"persona": "A librarian"}, {"greeting": "Hi"}, {"top": 1}]
-    answers = await asyncio.gather(
-        *(tenant.call("PUT", f"/chatbots/{bot}/config", json=change) for change in changes)
-    )
+    answers = await asyncio.gather(*(tenant.call("PUT", f"/chatbots/{bot}/config", json=change) for change in changes))
     assert [answer.status_code for answer in answers] == [200, 200, 200, 422]
     config = (await tenant.get(f"/chatbots/{bot}")).json()["config"]
     assert (config["tone"], config["persona"], config["greeting"]) == ("dry", "A librarian", "Hi")

@@ -82,7 +82,7 @@ async def test_tokens_that_are_not_ours(rig: GatewayRig) -> None:
         "Bearer \xff",
     ]
     for value in forged:
-        headers = {"Authorization": value.encode("latin-1")} if value is not None else {}
+        headers = [(b"Authorization", value.encode("latin-1"))] if value is not None else []
         answer = await rig.http.get("/me", headers=headers)
         check(answer, 401, "not_authenticated")
         assert answer.headers["www-authenticate"] == "Bearer"

@@ -1,6 +1,7 @@
 """Uploads and documents over HTTP, with real files in a real store."""
 
 import hashlib
+from typing import Any
 
 import pytest
 
@@ -91,10 +92,13 @@ async def test_bodies_that_are_no_form_of_files_are_refused(rig: GatewayRig) -> 
     tenant = await rig.register()
     path = f"/knowledgebase/{await tenant.new_bot()}/upload"
     form = {"Content-Type": "multipart/form-data; boundary=b"}
-    cases = [
+    cases: list[tuple[dict[str, Any], int]] = [
         ({"json": {"files": []}}, 400),
         ({"content": b"--other\r\n", "headers": form}, 400),
-        ({"content": b"--b\r\nContent-Disposition: form-data; name=files; filename=a\r\n\r\ncut", "headers": form}, 400),
+        (
+            {"content": b"--b\r\nContent-Disposition: form-data; name=files; filename=a\r\n\r\ncut", "headers": form},
+            400,
+        ),
         ({"content": b"--b\r\n" + b"X: " + b"y" * 20_000 + b"\r\n\r\n", "headers": form}, 400),
         ({"files": {"note": (None, "no file")}}, 422),
         ({"files": [("files", (f"{i}.txt", b"text")) for i in range(MAX_FILES + 1)]}, 413),

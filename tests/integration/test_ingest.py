@@ -1,0 +1,212 @@
+"""The ingestion pipeline on real Ray: files in, searchable passages out, and failures that stay alone."""
+
+import asyncio
+import os
+from collections.abc import AsyncIterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+from uuid import uuid4
+
+import numpy as np
+import pytest
+
+from actors.ingestion_supervisor import IngestionSupervisor
+from configs.settings import Settings
+from domain.documents import DocumentStatus
+from domain.ids import ChatbotId, DocumentId, TenantId
+from pipelines.embed_stage import EmbedPool
+from pipelines.ingest import ingest
+from pipelines.parsed_json import load_parsed
+from pipelines.parsing.registry import DOCX, MARKDOWN, PDF, TEXT
+from pipelines.work import EmbeddedDocument, FailedDocument, IngestSizing, WorkItem
+from storage.blobs import BlobStore, original_key, parsed_key
+from storage.models.embedding import EmbeddingModel, embedding_dimension, embedding_model_path
+from storage.vectors import VectorStore
+from tests.fixtures.files import fake_docx, pdf, truncated_pdf
+from tests.fixtures.knowledge import KnowledgeBase, QuestionSet
+
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
+TENANT, BOT = TenantId(uuid4()), ChatbotId(uuid4())
+WEIGHTS = embedding_model_path(Settings())
+
+
+@pytest.fixture(scope="module")
+def pool(ray_cluster: Any) -> Any:
+    pool = EmbedPool.open(IngestSizing("", WEIGHTS))
+    yield pool
+    pool.close()
+
+
+@pytest.fixture(scope="module")
+def model() -> EmbeddingModel:
+    return EmbeddingModel(WEIGHTS, threads=2)
+
+
+@pytest.fixture
+def sizing(tmp_path: Path) -> IngestSizing:
+    return IngestSizing(str(tmp_path / "objects"), WEIGHTS)
+
+
+async def stored(sizing: IngestSizing, name: str, media_type: str, data: bytes | None) -> WorkItem:
+    item = WorkItem(TENANT, BOT, DocumentId(uuid4()), name, media_type)
+    if data is not None:
+        await BlobStore(sizing.objects_url).put(original_key(TENANT, item.document_id), data)
+    return item
+
+
+async def test_failures_stay_alone(pool: EmbedPool, sizing: IngestSizing, model: EmbeddingModel) -> None:
+    blobs, vectors = BlobStore(sizing.objects_url), VectorStore(sizing.objects_url)
+    manual = "# Setup\n\nPress the green button for two seconds.\n\n# Care\n\nClean the lens with a dry cloth."
+    good = [
+        await stored(sizing, "manual.pdf", PDF, pdf(["Page one is about zebras.", "Page two is about submarines."])),
+        await stored(sizing, "manual.md", MARKDOWN, manual.encode()),
+        await stored(sizing, "umlaut.txt", TEXT, "Die Straße nach Köln ist gesperrt. 🦓".encode()),
+    ]
+    bad = [
+        await stored(sizing, "cut.pdf", PDF, truncated_pdf()),
+        await stored(sizing, "not.docx", DOCX, fake_docx()),
+        await stored(sizing, "empty.txt", TEXT, b""),
+        await stored(sizing, "blank.txt", TEXT, b" \n\t \n"),
+        await stored(sizing, "lost.txt", TEXT, None),
+        await stored(sizing, "strange", "application/x-strange", b"x"),
+    ]
+    results = [result async for result in ingest([*bad[:3], *good, *bad[3:]], sizing, pool, vectors)]
+
+    embedded = {result.item: result for result in results if isinstance(result, EmbeddedDocument)}
+    failed = {result.item: result.reason for result in results if isinstance(result, FailedDocument)}
+    assert set(embedded) == set(good)
+    assert set(failed) == set(bad)
+    assert all(reason.endswith(".") and "Traceback" not in reason for reason in failed.values())
+    assert embedded[good[0]].pages == 2
+
+    [passage, *_] = await vectors.search(
+        TENANT, BOT, "submarines", model.encode(["What is about submarines?"])[0], top_k=3, min_score=0.3
+    )
+    assert (passage.document_id, passage.document_name, passage.page) == (good[0].document_id, "manual.pdf", 2)
+    for item, result in embedded.items():
+        parsed = load_parsed(await blobs.get(parsed_key(TENANT, item.document_id)))
+        assert [chunk.ordinal for chunk in result.chunks] == list(range(len(result.chunks)))
+        assert all(parsed.text[chunk.start : chunk.end] == chunk.text for chunk in result.chunks)
+        assert await vectors.count(TENANT, BOT, item.document_id) == len(result.chunks)
+    assert await vectors.count(TENANT, BOT) == sum(len(result.chunks) for result in embedded.values())
+
+
+async def test_every_chunk_has_its_own_vector(pool: EmbedPool, sizing: IngestSizing, model: EmbeddingModel) -> None:
+    sizing = replace(sizing, batch_chunks=16)
+    vectors = VectorStore(sizing.objects_url)
+    long = " ".join(f"Sentence {number} of the long document speaks about thing {number}." for number in range(600))
+    items = [
+        await stored(sizing, "long.txt", TEXT, long.encode()),
+        *[await stored(sizing, f"{number}.txt", TEXT, f"Short note {number}.".encode()) for number in range(30)],
+    ]
+    results = [result async for result in ingest(items, sizing, pool, vectors)]
+    assert {result.item for result in results} == set(items)
+    for result in results:
+        assert isinstance(result, EmbeddedDocument)
+        expected = model.encode([chunk.text for chunk in result.chunks])
+        assert (result.vectors * expected).sum(axis=1).min() > 0.999
+    longest = max(results, key=lambda result: len(getattr(result, "chunks", ())))
+    assert isinstance(longest, EmbeddedDocument)
+    assert len(longest.chunks) > 2 * sizing.batch_chunks
+
+
+async def test_a_run_that_is_left_early_ends(pool: EmbedPool, sizing: IngestSizing) -> None:
+    vectors = VectorStore(sizing.objects_url)
+    items = [await stored(sizing, f"{number}.txt", TEXT, f"Note {number}.".encode()) for number in range(20)]
+    run = ingest(items, sizing, pool, vectors)
+    await anext(run)
+    await run.aclose()
+    results = [result async for result in ingest(items[:2], sizing, pool, vectors)]
+    assert len(results) == 2
+
+
+async def test_a_worker_that_dies_is_replaced(pool: EmbedPool, sizing: IngestSizing, ray_cluster: Any) -> None:
+    item = await stored(sizing, "note.txt", TEXT, b"Still here.")
+    ray_cluster.kill(pool.workers[0], no_restart=False)
+    [result] = [result async for result in ingest([item], sizing, pool, VectorStore(sizing.objects_url))]
+    assert isinstance(result, EmbeddedDocument)
+
+
+@pytest.fixture
+async def supervisor(knowledge: KnowledgeBase, pool: EmbedPool) -> AsyncIterator[IngestionSupervisor]:
+    settings = Settings(object_store_url=knowledge.objects_url, profile="test")
+    supervisor = IngestionSupervisor(settings, knowledge.urls)
+    supervisor._pool = pool
+    yield supervisor
+    supervisor._pool = None
+    await supervisor.close()
+
+
+async def test_uploads_become_ready_or_failed(knowledge: KnowledgeBase, supervisor: IngestionSupervisor) -> None:
+    tenant, bot = await knowledge.new_bot()
+    stranger = await knowledge.new_bot()
+    good = await knowledge.upload(tenant, bot, pdf(["About llamas.", "About engines."]), "a.pdf", PDF)
+    bad = await knowledge.upload(tenant, bot, truncated_pdf(), "b.pdf", PDF)
+    theirs = await knowledge.upload(*stranger, b"A note of somebody else.")
+    await supervisor.start()
+    await supervisor.start()
+    await supervisor.notify()
+    ends = {good.id: DocumentStatus.READY, bad.id: DocumentStatus.FAILED, theirs.id: DocumentStatus.READY}
+
+    seen: dict[Any, Any] = {}
+    async with asyncio.timeout(120):
+        while {key: document.status for key, document in seen.items()} != ends:
+            await asyncio.sleep(0.05)
+            seen = {one.id: await knowledge.document(one) for one in (good, bad, theirs)}
+    assert (seen[good.id].pages, seen[good.id].chunks) == (2, 2)
+    assert seen[bad.id].reason.endswith(".")
+    vectors = VectorStore(knowledge.objects_url)
+    assert await vectors.count(tenant, bot) == 2
+    assert await vectors.count(*stranger) == 1
+    events = await knowledge.events(tenant)
+    assert {(event["payload"]["document_id"], event["payload"]["status"]) for event in events} == {
+        (str(good.id), "ready"),
+        (str(bad.id), "failed"),
+    }
+    assert {event["aggregate"] for event in events} == {f"document:{good.id}", f"document:{bad.id}"}
+
+
+async def test_bfloat16_and_float32_agree(model: EmbeddingModel, xquad: QuestionSet) -> None:
+    from sentence_transformers import SentenceTransformer
+
+    exact = SentenceTransformer(WEIGHTS, local_files_only=True).encode(
+        xquad.paragraphs[:20], normalize_embeddings=True, show_progress_bar=False
+    )
+    assert (model.encode(xquad.paragraphs[:20]) * exact).sum(axis=1).min() > 0.999
+    assert embedding_dimension(WEIGHTS) == model.dimension == exact.shape[1]
+
+
+async def test_the_gold_paragraph_is_among_five_passages(
+    pool: EmbedPool, sizing: IngestSizing, model: EmbeddingModel, xquad: QuestionSet
+) -> None:
+    vectors = VectorStore(sizing.objects_url)
+    items = [await stored(sizing, f"{n}.txt", TEXT, text.encode()) for n, text in enumerate(xquad.paragraphs)]
+    assert len([result async for result in ingest(items, sizing, pool, vectors)]) == len(items)
+    questions = xquad.questions[::3]
+    queries = model.encode([question.text for question in questions])
+    found = 0
+    for question, query in zip(questions, queries, strict=True):
+        passages = await vectors.search(TENANT, BOT, question.text, query, top_k=5, min_score=0.3)
+        found += items[question.paragraph].document_id in {passage.document_id for passage in passages}
+    assert found / len(questions) >= 0.95
+
+
+async def test_the_default_threshold_separates(model: EmbeddingModel, xquad: QuestionSet) -> None:
+    """Against a bot about one article: at least 97 % of its questions find a passage, most others do not."""
+    from domain.chatbot import RetrievalConfig
+
+    similarity = model.encode([q.text for q in xquad.questions]) @ model.encode(xquad.paragraphs).T
+    asked = np.array([question.article for question in xquad.questions])
+    article = np.repeat(np.arange(10), 5)
+    best = np.stack([similarity[:, article == number].max(axis=1) for number in range(10)], axis=1)
+    own = best[np.arange(len(asked)), asked]
+    foreign = best[np.arange(10) != asked[:, None]]
+    threshold = RetrievalConfig().min_score
+    assert (own >= threshold).mean() >= 0.97
+    assert (foreign < threshold).mean() >= 0.9
+
+
+def test_ray_is_a_cluster_of_our_own(ray_cluster: Any) -> None:
+    assert ray_cluster.cluster_resources()["CPU"] == 4
+    assert os.environ["RAY_SERVE_ENABLE_HA_PROXY"] == "1"

@@ -1,0 +1,180 @@
+"""The supervisor's care for documents whose run goes wrong, with a scripted pipeline over real stores."""
+
+import asyncio
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
+from dataclasses import dataclass, field
+from typing import Any
+from uuid import uuid4
+
+import numpy as np
+import pytest
+
+from actors import ingestion_supervisor
+from actors.ingestion_supervisor import GAVE_UP, MAX_ATTEMPTS, IngestionSupervisor
+from configs.settings import Settings
+from domain.documents import Chunk, Document, DocumentStatus
+from domain.errors import NotFound
+from domain.ids import ChatbotId, TenantId
+from pipelines.work import EmbeddedDocument, FailedDocument, WorkItem
+from storage.blobs import BlobStore, original_key
+from storage.postgres.database import system_tx
+from storage.postgres.documents import Documents
+from storage.vectors import VectorStore
+from tests.fixtures.knowledge import KnowledgeBase
+
+Bot = tuple[TenantId, ChatbotId]
+POISON = "poison.txt"
+
+
+class NoPool:
+    def close(self) -> None:
+        pass
+
+
+@dataclass
+class ScriptedPipeline:
+    """Commits one chunk per document; breaks the whole run on a document named `POISON`."""
+
+    runs: list[list[str]] = field(default_factory=list)
+    before_commit: Callable[[WorkItem], Awaitable[None]] | None = None
+
+    async def ingest(
+        self, items: list[WorkItem], sizing: Any, pool: Any, vectors: VectorStore
+    ) -> AsyncGenerator[EmbeddedDocument | FailedDocument, None]:
+        self.runs.append(sorted(item.name for item in items))
+        if any(item.name == POISON for item in items):
+            raise RuntimeError("the run broke")
+        for item in items:
+            if self.before_commit:
+                await self.before_commit(item)
+            result = EmbeddedDocument(item, None, [Chunk(0, 0, 4, "text")], np.ones((1, 4), dtype=np.float32))
+            await vectors.add_document(
+                item.tenant_id, item.chatbot_id, item.document_id, item.name, result.chunks, result.vectors
+            )
+            yield result
+
+
+@pytest.fixture
+def pipeline(monkeypatch: pytest.MonkeyPatch) -> ScriptedPipeline:
+    pipeline = ScriptedPipeline()
+    monkeypatch.setattr(ingestion_supervisor, "ingest", pipeline.ingest)
+    monkeypatch.setattr(ingestion_supervisor.EmbedPool, "open", lambda sizing: NoPool())
+    monkeypatch.setattr(ingestion_supervisor, "POLL_SECONDS", 0.05)
+    return pipeline
+
+
+@pytest.fixture
+async def supervisor(knowledge: KnowledgeBase, pipeline: ScriptedPipeline) -> AsyncIterator[IngestionSupervisor]:
+    settings = Settings(object_store_url=knowledge.objects_url, profile="test")
+    supervisor = IngestionSupervisor(settings, knowledge.urls)
+    yield supervisor
+    await supervisor.close()
+
+
+async def ended(knowledge: KnowledgeBase, *documents: Document) -> list[Document]:
+    async with asyncio.timeout(20):
+        while True:
+            await asyncio.sleep(0.02)
+            now = [await knowledge.document(document) for document in documents]
+            if all(one.status in (DocumentStatus.READY, DocumentStatus.FAILED) for one in now):
+                return now
+
+
+async def test_documents_are_found_without_being_told(
+    knowledge: KnowledgeBase, supervisor: IngestionSupervisor, bot: Bot
+) -> None:
+    await supervisor.start()
+    document = await knowledge.upload(*bot, b"later")
+    [now] = await ended(knowledge, document)
+    assert (now.status, now.chunks) == (DocumentStatus.READY, 1)
+
+
+async def test_a_document_that_breaks_its_run_fails_and_takes_nobody_along(
+    knowledge: KnowledgeBase, supervisor: IngestionSupervisor, pipeline: ScriptedPipeline, bot: Bot
+) -> None:
+    poison = await knowledge.upload(*bot, b"poison", POISON)
+    good = [await knowledge.upload(*bot, f"good {number}".encode(), f"{number}.txt") for number in range(3)]
+    await supervisor.start()
+    bad, *others = await ended(knowledge, poison, *good)
+    assert (bad.status, bad.reason) == (DocumentStatus.FAILED, GAVE_UP)
+    assert {one.status for one in others} == {DocumentStatus.READY}
+    assert [run for run in pipeline.runs if POISON in run][1:] == [[POISON]] * (MAX_ATTEMPTS - 1)
+    statuses = [event["payload"]["status"] for event in await knowledge.events(bot[0])]
+    assert sorted(statuses) == ["failed", "ready", "ready", "ready"]
+
+
+async def test_what_a_dead_supervisor_had_in_work_is_taken_up(
+    knowledge: KnowledgeBase, supervisor: IngestionSupervisor, bot: Bot
+) -> None:
+    document = await knowledge.upload(*bot, b"orphan")
+    hopeless = await knowledge.upload(*bot, b"orphan without hope")
+    async with system_tx(knowledge.db) as tx:
+        assert len(await Documents(tx).claim_batch(10, 1_000)) == 2
+        await tx.execute("update documents set attempts = %s where id = %s", [MAX_ATTEMPTS, hopeless.id])
+    # It had committed the chunks already, and died before the row was changed.
+    vectors = VectorStore(knowledge.objects_url)
+    for one in (document, hopeless):
+        await vectors.add_document(*bot, one.id, "x", [Chunk(0, 0, 1, "x")], np.ones((1, 4), dtype=np.float32))
+    await supervisor.start()
+    now, gone = await ended(knowledge, document, hopeless)
+    assert (now.status, now.chunks) == (DocumentStatus.READY, 1)
+    assert (gone.status, gone.reason) == (DocumentStatus.FAILED, GAVE_UP)
+    assert await vectors.count(*bot, document.id) == 1
+    assert await vectors.count(*bot, hopeless.id) == 0
+
+
+async def test_a_document_deleted_while_in_work_leaves_nothing(
+    knowledge: KnowledgeBase, supervisor: IngestionSupervisor, pipeline: ScriptedPipeline, bot: Bot
+) -> None:
+    deleted = await knowledge.upload(*bot, b"deleted", "deleted.txt")
+    kept = await knowledge.upload(*bot, b"kept", "kept.txt")
+
+    async def delete(item: WorkItem) -> None:
+        if item.name == "deleted.txt":
+            await knowledge.delete(deleted)
+            await supervisor.forget(*map(str, (*bot, deleted.id)))
+
+    pipeline.before_commit = delete
+    await supervisor.start()
+    await ended(knowledge, kept)
+    vectors, blobs = VectorStore(knowledge.objects_url), BlobStore(knowledge.objects_url)
+    async with asyncio.timeout(10):
+        while (await supervisor.health())["runs"]:
+            await asyncio.sleep(0.01)
+    assert await vectors.count(*bot, deleted.id) == 0
+    assert await vectors.count(*bot, kept.id) == 1
+    with pytest.raises(NotFound):
+        await blobs.get(original_key(bot[0], deleted.id))
+    assert await blobs.get(original_key(bot[0], kept.id)) == b"kept"
+
+
+async def test_a_chatbot_deleted_while_its_document_is_in_work_leaves_nothing(
+    knowledge: KnowledgeBase, supervisor: IngestionSupervisor, pipeline: ScriptedPipeline, bot: Bot
+) -> None:
+    document = await knowledge.upload(*bot, b"deleted")
+    forgotten = asyncio.Event()
+
+    async def delete(item: WorkItem) -> None:
+        async with system_tx(knowledge.db) as tx:
+            await tx.execute("delete from chatbots where id = %s", [item.chatbot_id])
+        await supervisor.forget(str(bot[0]), str(bot[1]), None, [str(document.id)])
+        forgotten.set()
+
+    pipeline.before_commit = delete
+    await supervisor.start()
+    await asyncio.wait_for(forgotten.wait(), 10)
+    async with asyncio.timeout(10):
+        while (await supervisor.health())["runs"]:
+            await asyncio.sleep(0.01)
+    assert await VectorStore(knowledge.objects_url).search(*bot, "x", [1, 0, 0, 0], top_k=1, min_score=0) == []
+    with pytest.raises(NotFound):
+        await BlobStore(knowledge.objects_url).get(original_key(bot[0], document.id))
+
+
+async def test_forgetting_is_repeatable_and_takes_ids_only(supervisor: IngestionSupervisor) -> None:
+    await supervisor.start()
+    for _ in range(2):
+        await supervisor.forget(str(uuid4()), str(uuid4()), str(uuid4()))
+        await supervisor.forget(str(uuid4()), str(uuid4()))
+    with pytest.raises(ValueError, match="UUID"):
+        await supervisor.forget("../..", str(uuid4()))
