@@ -113,5 +113,5 @@ class OutboxRelay:
         else:
             payload = event.payload
             await supervisor.forget.remote(
-                str(event.tenant_id), payload["chatbot_id"], payload.get("document_id"), payload.get("documents")
+                str(event.tenant_id), payload["chatbot_id"], payload.get("document_id"), payload.get("document_ids")
             )

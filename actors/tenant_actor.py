@@ -96,8 +96,13 @@ class TenantActor:
         """
         self.last_used = time.monotonic()
         lock = self._locks.setdefault(session_id, asyncio.Lock())
-        async with lock:
-            turn_id, message_id, duplicate = await self._admit(session_id, client_id, text)
+
+        async def admit() -> tuple[TurnId, MessageId, bool]:
+            async with lock:
+                return await self._admit(session_id, client_id, text)
+
+        # A caller that leaves between the commit and the start must not leave a turn that nobody runs.
+        turn_id, message_id, duplicate = await asyncio.shield(asyncio.create_task(admit()))
         yield {
             "k": "ack",
             "turn": str(turn_id),

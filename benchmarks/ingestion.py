@@ -9,7 +9,9 @@ import os
 import random
 import tempfile
 import time
+from collections import defaultdict
 from collections.abc import Callable
+from functools import partial
 from statistics import median
 from typing import Any
 from uuid import uuid4
@@ -25,67 +27,9 @@ from storage.blobs import BlobStore, original_key
 from storage.models.embedding import EmbeddingModel, embedding_model_path
 
 ROUNDS = 3
-DOCUMENTS = 24
+DOCUMENTS = 12
 PARAGRAPHS = 24
-WORDS = [
-    "the",
-    "of",
-    "and",
-    "to",
-    "a",
-    "in",
-    "for",
-    "is",
-    "on",
-    "that",
-    "by",
-    "this",
-    "with",
-    "you",
-    "it",
-    "not",
-    "or",
-    "be",
-    "are",
-    "from",
-    "at",
-    "as",
-    "your",
-    "all",
-    "have",
-    "new",
-    "more",
-    "an",
-    "was",
-    "we",
-    "river",
-    "engine",
-    "market",
-    "signal",
-    "garden",
-    "winter",
-    "protocol",
-    "teacher",
-    "copper",
-    "island",
-    "verdict",
-    "cotton",
-    "museum",
-    "orbit",
-    "protein",
-    "harbour",
-    "budget",
-    "violin",
-    "glacier",
-    "contract",
-    "mineral",
-    "airport",
-    "library",
-    "vaccine",
-    "textile",
-    "senate",
-    "turbine",
-]
+WORDS = ["the", "of", "and", "to", "a", "in", "for", "is", "on", "that", "by", "this", "with", "you", "it", "not", "or", "be", "are", "from", "at", "as", "your", "all", "have", "new", "more", "an", "was", "we", "river", "engine", "market", "signal", "garden", "winter", "protocol", "teacher", "copper", "island", "verdict", "cotton", "museum", "orbit", "protein", "harbour", "budget", "violin", "glacier", "contract", "mineral", "airport", "library", "vaccine", "textile", "senate", "turbine"]
 
 
 def measure(rounds: int = ROUNDS, documents: int = DOCUMENTS) -> dict[str, float]:
@@ -110,9 +54,7 @@ async def _measure(sizing: IngestSizing, rounds: int, documents: int) -> dict[st
     same = EmbeddingModel(sizing.weights, threads=sizing.embed_threads)
     plain = SentenceTransformer(sizing.weights, local_files_only=True)
     pool = EmbedPool.open(sizing)
-    figures: dict[str, list[float]] = {
-        name: [] for name in ("pipeline", "raw_same", "raw_float32", "documents", "wall")
-    }
+    figures: dict[str, list[float]] = defaultdict(list)
     try:
         await _pipeline(sizing, pool, 2, seed=0)
         for number in range(1, rounds + 1):
@@ -120,10 +62,9 @@ async def _measure(sizing: IngestSizing, rounds: int, documents: int) -> dict[st
             figures["pipeline"].append(len(chunks) / seconds)
             figures["documents"].append(documents / seconds)
             figures["wall"].append(len(chunks) / wall)
-            figures["raw_same"].append(len(chunks) / _own_cpu(lambda texts=chunks: same.encode(texts)))
-            figures["raw_float32"].append(
-                len(chunks) / _own_cpu(lambda texts=chunks: plain.encode(texts, show_progress_bar=False))
-            )
+            figures["raw_same"].append(len(chunks) / _own_cpu(partial(same.encode, chunks)))
+            raw = partial(plain.encode, chunks, show_progress_bar=False)
+            figures["raw_float32"].append(len(chunks) / _own_cpu(raw))
     finally:
         pool.close()
     found = {name: median(values) for name, values in figures.items()}

@@ -3,6 +3,7 @@
 import os
 from collections.abc import Mapping
 
+
 def ray_environment(max_connections: int = 7_800) -> dict[str, str]:
     """Serve behind HAProxy in throughput mode; why, is measured in docs/decisions.
 

@@ -8,7 +8,7 @@ from pydantic import AliasChoices, Field, SecretStr
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 DEMO_EMAIL = "demo@loquent.example"
-DEMO_PASSWORD = "loquent-demo"
+DEMO_PASSWORD = "loquent-demo"  # noqa: S105 - public on purpose
 """Log-in of the demo tenant; it exists on local installations only."""
 
 
@@ -43,8 +43,8 @@ class Settings(BaseSettings):
 
     access_token_minutes: int = Field(15, ge=1)
     refresh_token_days: int = Field(30, ge=1)
-    token_issuer: str = "loquent"
-    token_audience: str = "loquent-api"
+    token_issuer: str = "loquent"  # noqa: S105 - a name
+    token_audience: str = "loquent-api"  # noqa: S105 - a name
     allowed_origins: tuple[str, ...] = Field(
         (), description="Origins beside our own that may open sockets and call the API."
     )

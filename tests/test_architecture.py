@@ -22,7 +22,7 @@ SYSTEM_TX_USERS = {
     "deployments/gateway/account_routes.py",
 }
 SQL_TEXT = re.compile(
-    r"\b(select\s.+\sfrom\s|insert\s+into\s|update\s+\w+\s+set\s|delete\s+from\s|create\s+table\s)", re.I
+    r"\b(select\s.+\sfrom\s|insert\s+into\s|update\s+\w+\s+set\s|delete\s+from\s|create\s+table\s)", re.IGNORECASE
 )
 
 

@@ -140,7 +140,7 @@ class Bootstrap:
         def step(
             name: str, title: str, inputs: Iterable[Path], work: Callable[[], None], result: Path | None = None
         ) -> Step:
-            value = digest_of(inputs, name, sys.version, str(self._root))
+            value = digest_of(inputs, name, f"Python {PYTHON}", str(self._root))
             return Step(title, Stamp(self._venv / f".loquent-{name}", value), work, result)
 
         def pins(name: str) -> Path:

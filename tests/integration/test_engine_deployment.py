@@ -49,7 +49,7 @@ async def only(registry: EndpointRegistry) -> Endpoint:
 
 async def until(registry: EndpointRegistry, condition: Callable[[list[Endpoint]], bool]) -> None:
     async with asyncio.timeout(10):
-        while not condition(await registry.list(SERVICE)):  # noqa: ASYNC110 - another server knows
+        while not condition(await registry.list(SERVICE)):
             await asyncio.sleep(0.05)
 
 

@@ -261,7 +261,7 @@ async def test_cancelling_the_reader_hangs_up(kind: str, make_engine: MakeEngine
 
     async def listen(engine: Engine) -> None:
         async for delta in engine.generate(REQUEST):
-            heard.append(delta)  # noqa: PERF401 - what came before the cancellation counts
+            heard.append(delta)
 
     reader = asyncio.create_task(listen(await make_engine()))
     await eventually(lambda: heard)

@@ -78,7 +78,7 @@ async def pending(redis: Redis, group: str = "g") -> int:
 
 async def dead_until(redis: Redis, count: int) -> list[dict[str, str]]:
     async with asyncio.timeout(10):
-        while len(dead := await redis.xrange(f"{STREAM}:dead") or []) < count:  # noqa: ASYNC110
+        while len(dead := await redis.xrange(f"{STREAM}:dead") or []) < count:
             await asyncio.sleep(0.02)
     return [cast("dict[str, str]", fields) for _, fields in dead]
 

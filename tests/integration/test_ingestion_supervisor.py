@@ -15,11 +15,13 @@ from configs.settings import Settings
 from domain.documents import Chunk, Document, DocumentStatus
 from domain.errors import NotFound
 from domain.ids import ChatbotId, TenantId
+from pipelines.embed_stage import EmbedPool
 from pipelines.work import EmbeddedDocument, FailedDocument, WorkItem
 from storage.blobs import BlobStore, original_key
 from storage.postgres.database import system_tx
 from storage.postgres.documents import Documents
 from storage.vectors import VectorStore
+from tests.fixtures.conditions import eventually
 from tests.fixtures.knowledge import KnowledgeBase
 
 Bot = tuple[TenantId, ChatbotId]
@@ -58,7 +60,7 @@ class ScriptedPipeline:
 def pipeline(monkeypatch: pytest.MonkeyPatch) -> ScriptedPipeline:
     pipeline = ScriptedPipeline()
     monkeypatch.setattr(ingestion_supervisor, "ingest", pipeline.ingest)
-    monkeypatch.setattr(ingestion_supervisor.EmbedPool, "open", lambda sizing: NoPool())
+    monkeypatch.setattr(EmbedPool, "open", lambda sizing: NoPool())
     monkeypatch.setattr(ingestion_supervisor, "POLL_SECONDS", 0.05)
     return pipeline
 
@@ -132,15 +134,13 @@ async def test_a_document_deleted_while_in_work_leaves_nothing(
     async def delete(item: WorkItem) -> None:
         if item.name == "deleted.txt":
             await knowledge.delete(deleted)
-            await supervisor.forget(*map(str, (*bot, deleted.id)))
+            await supervisor.forget(str(bot[0]), str(bot[1]), str(deleted.id))
 
     pipeline.before_commit = delete
     await supervisor.start()
     await ended(knowledge, kept)
     vectors, blobs = VectorStore(knowledge.objects_url), BlobStore(knowledge.objects_url)
-    async with asyncio.timeout(10):
-        while (await supervisor.health())["runs"]:
-            await asyncio.sleep(0.01)
+    await eventually(lambda: not supervisor._runs)
     assert await vectors.count(*bot, deleted.id) == 0
     assert await vectors.count(*bot, kept.id) == 1
     with pytest.raises(NotFound):
@@ -163,9 +163,7 @@ async def test_a_chatbot_deleted_while_its_document_is_in_work_leaves_nothing(
     pipeline.before_commit = delete
     await supervisor.start()
     await asyncio.wait_for(forgotten.wait(), 10)
-    async with asyncio.timeout(10):
-        while (await supervisor.health())["runs"]:
-            await asyncio.sleep(0.01)
+    await eventually(lambda: not supervisor._runs)
     assert await VectorStore(knowledge.objects_url).search(*bot, "x", [1, 0, 0, 0], top_k=1, min_score=0) == []
     with pytest.raises(NotFound):
         await BlobStore(knowledge.objects_url).get(original_key(bot[0], document.id))

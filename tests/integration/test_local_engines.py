@@ -48,7 +48,7 @@ class Replica:
 
     async def until(self, condition: Callable[[list[Endpoint]], bool], within: float = 30) -> None:
         async with asyncio.timeout(within):
-            while not condition(await self.registry.list(SERVICE)):  # noqa: ASYNC110 - another server knows
+            while not condition(await self.registry.list(SERVICE)):
                 await asyncio.sleep(0.1)
 
 

@@ -25,7 +25,7 @@ def registry(redis: Redis) -> EndpointRegistry:
 
 async def list_until(registry: EndpointRegistry, service: str, count: int) -> list[Endpoint]:
     async with asyncio.timeout(10):
-        while len(found := await registry.list(service)) != count:  # noqa: ASYNC110
+        while len(found := await registry.list(service)) != count:
             await asyncio.sleep(0.02)
     return found
 

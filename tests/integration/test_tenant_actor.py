@@ -100,7 +100,7 @@ def text_of(events: Sequence[Event]) -> str:
 async def test_a_turn_is_acked_streamed_and_committed_whole(desk: Desk) -> None:
     actor = await desk.activate()
     events = await collect(actor.submit(desk.session, "c1", "What does the lamp cost?"))
-    assert [event["k"] for event in events][0] == "ack"
+    assert events[0]["k"] == "ack"
     assert [event["seq"] for event in events] == list(range(len(events)))
     assert events[-1]["k"] == "done"
     [turn] = await desk.rows("turns")

@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 from uuid import uuid4
 
 import numpy as np
@@ -18,7 +19,8 @@ TENANT, BOT = TenantId(uuid4()), ChatbotId(uuid4())
 
 
 def axis(number: int) -> Vectors:
-    return np.eye(DIMENSION, dtype=np.float32)[number]
+    vector: Vectors = np.eye(DIMENSION, dtype=np.float32)[number]
+    return vector
 
 
 def chunks(texts: Sequence[str]) -> list[Chunk]:
@@ -145,9 +147,10 @@ async def test_a_question_is_only_text(store: VectorStore, question: str) -> Non
 @pytest.mark.parametrize("wrong", ["../../etc", "x' OR '1'='1", "", "00000000"])
 async def test_only_uuids_enter_paths_and_filters(store: VectorStore, wrong: str) -> None:
     good = uuid4()
+    ids: Any
     for ids in ((wrong, good), (good, wrong)):
         with pytest.raises(ValueError, match="UUID"):
-            await store.search(*ids, "x", axis(0), top_k=1, min_score=0)  # type: ignore[arg-type]
+            await store.search(ids[0], ids[1], "x", axis(0), top_k=1, min_score=0)
     with pytest.raises(ValueError, match="UUID"):
         await store.remove_document(TENANT, BOT, wrong)  # type: ignore[arg-type]
 

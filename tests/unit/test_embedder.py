@@ -9,6 +9,7 @@ import pytest
 from deployments.retrieval.embedder import MAX_BATCH, MAX_WAITING, Embedder
 from domain.errors import Unavailable
 from storage.models.embedding import Vectors
+from tests.fixtures.conditions import eventually
 
 
 class CountingEncoder:
@@ -93,8 +94,7 @@ async def test_a_caller_that_gives_up_does_not_take_others_along(embedder: Embed
 async def test_a_flood_is_refused(embedder: Embedder, encoder: CountingEncoder) -> None:
     encoder.gate.clear()
     flood = asyncio.create_task(embedder.embed([str(number) for number in range(MAX_WAITING)]))
-    while len(embedder._waiting) < MAX_WAITING:
-        await asyncio.sleep(0)
+    await eventually(lambda: len(embedder._waiting) == MAX_WAITING)
     with pytest.raises(Unavailable) as refused:
         await embedder.embed(["one more"])
     assert refused.value.retry_after

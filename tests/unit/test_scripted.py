@@ -45,7 +45,7 @@ async def test_paced_streams_move_in_the_same_steps() -> None:
     async def listen(name: int) -> None:
         async for delta in made.generate(GenerationRequest("t", "m", (PromptMessage("user", "x"),), 4)):
             if delta.tokens:
-                order.append(name)  # noqa: PERF401 - the order of arrival over all streams
+                order.append(name)
 
     await asyncio.gather(*(listen(name) for name in range(3)))
     assert [sorted(order[step : step + 3]) for step in range(0, 12, 3)] == [[0, 1, 2]] * 4

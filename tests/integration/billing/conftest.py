@@ -22,13 +22,14 @@ from domain.tenancy import Principal, Role
 from storage.postgres.accounts import Account, Accounts
 from storage.postgres.database import Database, system_tx
 from storage.postgres.migrator import migrate, role_urls
+from tests.fixtures.database import DATABASE_SECRET
 from tests.fixtures.stripe_double import WEBHOOK_SECRET
 
 
 @pytest.fixture
 async def db(postgres_url: str) -> AsyncIterator[Database]:
-    await migrate(postgres_url, "secret")
-    database = await Database.open(*role_urls(postgres_url, "secret"))
+    await migrate(postgres_url, DATABASE_SECRET)
+    database = await Database.open(*role_urls(postgres_url, DATABASE_SECRET))
     async with system_tx(database) as tx:
         await tx.execute("delete from webhook_inbox")
     yield database

@@ -63,7 +63,7 @@ async def test_webhooks_of_the_double_itself_arrive(
             begun = (await api.post("/subscriptions", json={"plan": "pro", "payment_method": GOOD})).json()
             assert begun["status"] == "active"
             async with asyncio.timeout(20):
-                while not await invoices_of(db, owner.tenant.id):  # noqa: ASYNC110
+                while not await invoices_of(db, owner.tenant.id):
                     await asyncio.sleep(0.1)
         finally:
             await asyncio.to_thread(double.close)
