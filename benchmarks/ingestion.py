@@ -29,7 +29,11 @@ from storage.models.embedding import EmbeddingModel, embedding_model_path
 ROUNDS = 3
 DOCUMENTS = 12
 PARAGRAPHS = 24
-WORDS = ["the", "of", "and", "to", "a", "in", "for", "is", "on", "that", "by", "this", "with", "you", "it", "not", "or", "be", "are", "from", "at", "as", "your", "all", "have", "new", "more", "an", "was", "we", "river", "engine", "market", "signal", "garden", "winter", "protocol", "teacher", "copper", "island", "verdict", "cotton", "museum", "orbit", "protein", "harbour", "budget", "violin", "glacier", "contract", "mineral", "airport", "library", "vaccine", "textile", "senate", "turbine"]
+VOCABULARY = """
+the of and to a in for is on that by this with you it not or be are from at as your all have new more an was we river
+engine market signal garden winter protocol teacher copper island verdict cotton museum orbit protein harbour budget
+violin glacier contract mineral airport library vaccine textile senate turbine
+"""
 
 
 def measure(rounds: int = ROUNDS, documents: int = DOCUMENTS) -> dict[str, float]:
@@ -103,8 +107,8 @@ async def _pipeline(sizing: IngestSizing, pool: Any, documents: int, seed: int) 
 
 def _text(seed: int) -> str:
     """Prose-like paragraphs of known words."""
-    words = random.Random(seed)
-    sentences = (" ".join(words.choices(WORDS, k=words.randint(8, 20))).capitalize() + "." for _ in iter(int, 1))
+    dice, words = random.Random(seed), VOCABULARY.split()
+    sentences = (" ".join(dice.choices(words, k=dice.randint(8, 20))).capitalize() + "." for _ in iter(int, 1))
     return "\n\n".join(" ".join(next(sentences) for _ in range(8)) for _ in range(PARAGRAPHS))
 
 

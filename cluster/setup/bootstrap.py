@@ -9,6 +9,7 @@ import importlib.util
 import os
 import re
 import shutil
+import signal
 import subprocess
 import sys
 import time
@@ -275,11 +276,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--dev", action="store_true", help="also what the tests and checks need")
     parser.add_argument("--data-dir", default="", help="where setup.log goes (default: .loquent)")
     options = parser.parse_args(arguments)
-    problem = python_problem(sys.version_info[:3])
-    if problem is not None:
+    if problem := python_problem(sys.version_info[:3]):
         print(problem, file=sys.stderr)
         return 1
     log = Path(options.data_dir or ".loquent").expanduser().resolve() / "setup.log"
+    # An end from outside ends pip too, as Ctrl-C does.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
         Bootstrap(ROOT, log).run(dev=options.dev)
     except SetupFailure as failure:
