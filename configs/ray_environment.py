@@ -23,6 +23,8 @@ def ray_environment(max_connections: int = 7_800) -> dict[str, str]:
         "RAY_USAGE_STATS_ENABLED": "0",
         # Many small actors start at once on purpose; Ray would warn about it on the terminal.
         "RAY_worker_maximum_startup_concurrency": "8",
+        # Ray would run its workers at niceness 15, behind everything else on the machine; ours serve people.
+        "RAY_worker_niceness": "0",
     }
 
 

@@ -5,6 +5,7 @@ of work for a document that takes a fraction of one. So the stage is a thin task
 """
 
 import asyncio
+import os
 import random
 from typing import Any, Self
 
@@ -16,11 +17,15 @@ from storage.models.embedding import EmbeddingModel, Vectors
 
 Batch = dict[str, Any]
 
+BACKGROUND_NICENESS = 10
+"""The processor serves conversations first."""
+
 
 class EmbedWorker:
     """A process with its own copy of the model."""
 
     def __init__(self, weights: str, threads: int) -> None:
+        os.nice(BACKGROUND_NICENESS)
         self._model = EmbeddingModel(weights, threads=threads)
 
     def embed(self, texts: list[str]) -> Vectors:
