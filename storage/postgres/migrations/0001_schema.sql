@@ -279,3 +279,5 @@ grant select, insert, update, delete on
     to loquent_app;
 grant select, insert on outbox to loquent_app;
 grant select, insert, update, delete on all tables in schema public to loquent_system;
+-- The history of migrations is the owner's alone.
+revoke all on schema_migrations from loquent_system;
