@@ -15,6 +15,7 @@ from cluster.embedded.process import (
     end_processes,
     free_port,
     port_is_free,
+    remembered_secret,
 )
 from configs.ray_environment import ray_environment, with_environment
 
@@ -49,7 +50,7 @@ class RayHead:
         """Start it and wait for its port; raises SetupError with the tail of its log."""
         self._port = free_port()
         log = self._folder / "logs" / "ray.log"
-        self._child = Child.start("Ray", self._command(), log=log, env=with_environment(head_environment()))
+        self._child = Child.start("Ray", self._command(), log=log, env=with_environment(head_environment(self._folder)))
         try:
             await_ready(self._child, self._is_up, seconds=START_SECONDS)
         except BaseException:
@@ -88,11 +89,18 @@ class RayHead:
         ]
 
 
-def head_environment() -> dict[str, str]:
-    """Flags for the head and for the driver, with connections that the limit of open files allows."""
+def head_environment(folder: Path) -> dict[str, str]:
+    """Flags for the head and for the driver: connections that the limit of open files allows, and the cluster's token.
+
+    Without a token every user of the machine could run code as us through the head's port.
+    """
+    remembered_secret(folder / "ray_token")
     allowed = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
     room = int((allowed - OWN_DESCRIPTORS) / DESCRIPTORS_PER_CONNECTION)
     if allowed == resource.RLIM_INFINITY:
         room = MAX_CONNECTIONS
-    # Only processes of this machine reach a head on 127.0.0.1; our own streams authenticate by themselves.
-    return {**ray_environment(max(100, min(MAX_CONNECTIONS, room))), "RAY_AUTH_MODE": "disabled"}
+    return {
+        **ray_environment(max(100, min(MAX_CONNECTIONS, room))),
+        "RAY_AUTH_MODE": "token",
+        "RAY_AUTH_TOKEN_PATH": str((folder / "ray_token").resolve()),
+    }

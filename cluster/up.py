@@ -91,7 +91,7 @@ class Installation:
         settings = settings.model_copy(update=updates)
         with step("Migrating the database"):
             migrate_database(settings.database_url or "", secret)
-        adopt(head_environment())
+        adopt(head_environment(self._folder))
         head = RayHead(self._folder)
         self._open("Ray", head)
         with step("Deploying the application (the language model loads now)"):
