@@ -3,8 +3,8 @@
 import hashlib
 import os
 import resource
+import shutil
 import sys
-import tempfile
 from pathlib import Path
 
 from cluster.embedded.process import (
@@ -32,11 +32,11 @@ class RayHead:
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
+        self.environment = head_environment(folder)
+        """For the driver too: it must agree with the head."""
         self._child: Child | None = None
         self._port = 0
-        # Ray puts sockets below it, whose paths may hold 107 characters.
-        digest = hashlib.sha256(str(folder.resolve()).encode()).hexdigest()[:8]
-        self._session = Path(tempfile.gettempdir()) / f"loquent-{os.getuid()}-{digest}"
+        self._session = session_folder(folder)
 
     @property
     def child(self) -> Child | None:
@@ -49,8 +49,9 @@ class RayHead:
     def open(self) -> Running:
         """Start it and wait for its port; raises SetupError with the tail of its log."""
         self._port = free_port()
+        forget_sessions(self._session)
         log = self._folder / "logs" / "ray.log"
-        self._child = Child.start("Ray", self._command(), log=log, env=with_environment(head_environment(self._folder)))
+        self._child = Child.start("Ray", self._command(), log=log, env=with_environment(self.environment))
         try:
             await_ready(self._child, self._is_up, seconds=START_SECONDS)
         except BaseException:
@@ -89,6 +90,18 @@ class RayHead:
         ]
 
 
+def session_folder(folder: Path) -> Path:
+    """Where Ray and HAProxy keep sockets and logs: short, because the path of a socket may hold 107 characters."""
+    digest = hashlib.sha256(str(folder.resolve()).encode()).hexdigest()[:8]
+    return Path("/tmp") / f"loquent-{os.getuid()}-{digest}"  # noqa: S108 - of this user and installation only
+
+
+def forget_sessions(session: Path, keep: int = 2) -> None:
+    """Remove the logs of all but the last `keep` runs."""
+    for old in sorted(session.glob("session_2*"))[:-keep]:
+        shutil.rmtree(old, ignore_errors=True)
+
+
 def head_environment(folder: Path) -> dict[str, str]:
     """Flags for the head and for the driver: connections that the limit of open files allows, and the cluster's token.
 
@@ -101,6 +114,21 @@ def head_environment(folder: Path) -> dict[str, str]:
         room = MAX_CONNECTIONS
     return {
         **ray_environment(max(100, min(MAX_CONNECTIONS, room))),
+        **proxy_environment(session_folder(folder) / "ha"),
         "RAY_AUTH_MODE": "token",
         "RAY_AUTH_TOKEN_PATH": str((folder / "ray_token").resolve()),
+    }
+
+
+def proxy_environment(folder: Path) -> dict[str, str]:
+    """Files and ports of HAProxy that no other installation or user of the machine has."""
+    return {
+        "RAY_SERVE_HAPROXY_CONFIG_FILE_LOC": str(folder / "haproxy.cfg"),
+        "RAY_SERVE_HAPROXY_SOCKET_PATH": str(folder / "admin.sock"),
+        "RAY_SERVE_HAPROXY_SERVER_STATE_BASE": str(folder),
+        "RAY_SERVE_HAPROXY_SERVER_STATE_FILE": str(folder / "server-state"),
+        "RAY_SERVE_HAPROXY_METRICS_PORT": str(free_port()),
+        "RAY_SERVE_HAPROXY_STATS_PORT": str(free_port()),
+        "RAY_SERVE_FALLBACK_PROXY_HTTP_PORT": str(free_port()),
+        "RAY_SERVE_FALLBACK_PROXY_GRPC_PORT": str(free_port()),
     }

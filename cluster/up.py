@@ -21,7 +21,7 @@ from cluster.embedded.process import Child, Running, SetupError, remembered_secr
 from cluster.embedded.stripe import EmbeddedStripe
 from cluster.embedded.valkey import EmbeddedValkey
 from cluster.external import check_redis, migrate_database
-from cluster.ray_head import RayHead, head_environment
+from cluster.ray_head import RayHead
 from cluster.runtime import RunState, end_leftovers, new_state, only_one
 from cluster.steps import Steps
 from configs.ray_environment import adopt
@@ -91,8 +91,8 @@ class Installation:
         settings = settings.model_copy(update=updates)
         with step("Migrating the database"):
             migrate_database(settings.database_url or "", secret)
-        adopt(head_environment(self._folder))
         head = RayHead(self._folder)
+        adopt(head.environment)
         self._open("Ray", head)
         with step("Deploying the application (the language model loads now)"):
             self._deploy(settings, head, stack)
