@@ -3,6 +3,7 @@
 import json
 import time
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from typing import Any
 from uuid import uuid4
 
@@ -23,9 +24,10 @@ PAGES = [
 
 
 @pytest.fixture
-def owner(api: httpx.Client) -> httpx.Client:
+def owner(api: httpx.Client) -> Iterator[httpx.Client]:
     """A new tenant, signed in."""
-    return sign_up(api)
+    with sign_up(api) as client:
+        yield client
 
 
 def sign_up(api: httpx.Client) -> httpx.Client:
@@ -63,10 +65,9 @@ def await_document(client: httpx.Client, bot: str, document_id: str, seconds: fl
 class Chat:
     """A signed-in socket of a session."""
 
-    def __init__(self, client: httpx.Client, bot: str, session: str) -> None:
-        self._token = client.headers["Authorization"].removeprefix("Bearer ")
-        base = str(client.base_url).replace("http", "ws").rstrip("/")
-        self.socket: ClientConnection = connect(f"{base}/chatbots/{bot}/sessions/{session}/ws")
+    def __init__(self, socket: ClientConnection, token: str) -> None:
+        self.socket = socket
+        self._token = token
 
     def sign_in(self, **extra: Any) -> dict[str, Any]:
         self.send({"type": "auth", "token": self._token, **extra})
@@ -92,15 +93,14 @@ class Chat:
 
 @pytest.fixture
 def open_chat() -> Iterator[Callable[[httpx.Client, str, str], Chat]]:
-    opened: list[Chat] = []
+    with ExitStack() as stack:
 
-    def make(client: httpx.Client, bot: str, session: str) -> Chat:
-        opened.append(Chat(client, bot, session))
-        return opened[-1]
+        def make(client: httpx.Client, bot: str, session: str) -> Chat:
+            base = str(client.base_url).replace("http", "ws").rstrip("/")
+            socket = stack.enter_context(connect(f"{base}/chatbots/{bot}/sessions/{session}/ws"))
+            return Chat(socket, client.headers["Authorization"].removeprefix("Bearer "))
 
-    yield make
-    for chat in opened:
-        chat.socket.close()
+        yield make
 
 
 OpenChat = Callable[[httpx.Client, str, str], Chat]
@@ -190,16 +190,17 @@ def test_a_resent_message_is_one_message(owner: httpx.Client, open_chat: OpenCha
 def test_another_tenants_things_are_not_there(api: httpx.Client, owner: httpx.Client, open_chat: OpenChat) -> None:
     bot = make_bot(owner)
     session = make_session(owner, bot)
-    other = sign_up(api)
-    for path in (
+    paths = (
         f"/chatbots/{bot}",
         f"/chatbots/{bot}/sessions",
         f"/chatbots/{bot}/sessions/{session}/messages",
         f"/knowledgebase/{bot}/documents",
-    ):
-        assert other.get(path).status_code == 404, path
-    assert open_chat(other, bot, session).sign_in()["code"] == "not_found"
-    assert other.post(f"/chatbots/{bot}/sessions/{session}/messages", json={"text": "hi"}).status_code == 404
+    )
+    with sign_up(api) as other:
+        for path in paths:
+            assert other.get(path).status_code == 404, path
+        assert open_chat(other, bot, session).sign_in()["code"] == "not_found"
+        assert other.post(f"/chatbots/{bot}/sessions/{session}/messages", json={"text": "hi"}).status_code == 404
 
 
 def test_history_and_documents_survive_a_restart(platform: Platform, owner: httpx.Client, open_chat: OpenChat) -> None:
