@@ -12,7 +12,16 @@ import structlog
 from actors.live_turn import Event, LiveTurn
 from actors.turn_record import TurnRecord, citation_fields
 from domain.conversation import TurnState
-from domain.errors import AppError, EngineFailed, NotFound, QuotaExceeded, RateLimited, StaleEpoch, TurnRunning
+from domain.errors import (
+    AppError,
+    EngineFailed,
+    InvalidInput,
+    NotFound,
+    QuotaExceeded,
+    RateLimited,
+    StaleEpoch,
+    TurnRunning,
+)
 from domain.ids import MessageId, SessionId, TenantId, TurnId, new_uuid
 from domain.plans import Plan
 from domain.turn import AnswerEnded, AnswerText, StageReached, StopSignal, TurnInput, TurnPorts, run_turn
@@ -115,13 +124,16 @@ class TenantActor:
             yield event
 
     async def follow(self, session_id: SessionId, turn_id: TurnId, after: int) -> AsyncGenerator[Event, None]:
-        """A turn's events after `after`, live or from storage. Raises NotFound."""
+        """A turn's events after `after`, live or from storage. Raises NotFound, or InvalidInput for a seq to come."""
+        after = max(after, 0)
         self.last_used = time.monotonic()
         live = self._recent.get(turn_id)
         if live is None:
-            live = await self._record.replay(self.tenant_id, session_id, turn_id)
+            live = await self._record.replay(self.tenant_id, session_id, turn_id, after)
         elif live.session_id != session_id:
             raise NotFound("There is no such turn.")
+        if after > live.seq:
+            raise InvalidInput("The turn has no event of that number yet.")
         async for event in live.follow(after):
             yield event
 

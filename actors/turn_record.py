@@ -77,16 +77,20 @@ class TurnRecord:
             except Unavailable:
                 await asyncio.sleep(pause)
 
-    async def replay(self, tenant_id: TenantId, session_id: SessionId, turn_id: TurnId) -> LiveTurn:
-        """The events of a turn that is not in memory, rebuilt from storage. Raises NotFound."""
+    async def replay(self, tenant_id: TenantId, session_id: SessionId, turn_id: TurnId, after: int) -> LiveTurn:
+        """The events of a turn that is not in memory, rebuilt from storage. Raises NotFound.
+
+        A reader that has some events (`after` > 0) gets a `gap` with the whole answer, because how it was cut into
+        events is not stored.
+        """
         async with tenant_tx(self._db, tenant_id) as tx:
             stored = await Turns(tx, tenant_id).ended(session_id, turn_id)
-        live = LiveTurn(turn_id, session_id)
+        live = LiveTurn(turn_id, session_id, first=after + 1)
         if stored.message_id is None:
             code = stored.error_code or "interrupted"
             live.end("error", code=code, message="This question has no answer; ask again.")
             return live
-        live.publish("token", text=stored.answer)
+        live.publish("gap" if after else "token", text=stored.answer)
         if stored.citations:
             live.publish("citations", citations=[citation_fields(citation) for citation in stored.citations])
         live.end("done", **done_fields(stored))

@@ -100,6 +100,13 @@ class TokenFrame(TurnFrame):
     text: str
 
 
+class GapFrame(TurnFrame):
+    """The events up to `seq` are kept no longer; `text` is the whole answer in their place."""
+
+    type: Literal["gap"] = "gap"
+    text: str
+
+
 class CitationModel(Frame):
     position: int
     document_id: UUID
@@ -152,7 +159,7 @@ class PongFrame(Frame):
 
 
 ServerFrame = Annotated[
-    ReadyFrame | AckFrame | StatusFrame | TokenFrame | CitationsFrame | DoneFrame | ErrorFrame | PongFrame,
+    ReadyFrame | AckFrame | StatusFrame | TokenFrame | GapFrame | CitationsFrame | DoneFrame | ErrorFrame | PongFrame,
     Field(discriminator="type"),
 ]
 

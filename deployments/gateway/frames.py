@@ -37,6 +37,8 @@ def _fields(kind: str, event: Event, request_id: str) -> dict[str, Any]:
     turn = {"type": kind, "turn_id": event["turn"], "seq": event["seq"]}
     if kind == "status":
         return {**turn, "stage": event["stage"]}
+    if kind == "gap":
+        return {**turn, "text": event["text"]}
     if kind == "citations":
         return {**turn, "citations": event["citations"]}
     if kind == "done":

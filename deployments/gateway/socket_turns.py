@@ -41,6 +41,8 @@ class SocketTurns:
         self._failed = failed
         self._streams: dict[asyncio.Task[None], asyncio.Event] = {}
         self._seen: dict[str, int] = {}
+        self._ended: set[str] = set()
+        """Turns of `_seen` that this socket has had to their end."""
 
     @property
     def busy(self) -> bool:
@@ -104,6 +106,10 @@ class SocketTurns:
                 acknowledged.set()
                 turn_id = event["turn"]
                 if event["k"] == "ack":
+                    if event["turn"] in self._ended:
+                        # Asked again after its end: the whole turn comes again.
+                        self._ended.discard(event["turn"])
+                        self._seen.pop(event["turn"], None)
                     await self._queue.put(event)
                     continue
                 # A question sent again streams its first turn from the start; the client has part of it.
@@ -113,6 +119,7 @@ class SocketTurns:
                 await self._queue.put(event)
                 if event["k"] in ("done", "error"):
                     self._services.metrics.turns.labels(event.get("state", "failed")).inc()
+                    self._ended.add(event["turn"])
                     self._forget(event["turn"])
                     return
         except AppError as error:
@@ -145,6 +152,7 @@ class SocketTurns:
             if oldest == turn_id:
                 return
             del self._seen[oldest]
+            self._ended.discard(oldest)
 
 
 async def _cancel_once_stored(task: asyncio.Task[None], acknowledged: asyncio.Event) -> None:

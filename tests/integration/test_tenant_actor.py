@@ -12,7 +12,7 @@ from actors.tenant_actor import TenantActor
 from actors.turn_record import TurnRecord
 from configs.tables import ModelTable, load_plans
 from domain.chatbot import ChatbotConfig
-from domain.errors import EngineFailed, NotFound, QuotaExceeded, StaleEpoch, TurnRunning
+from domain.errors import EngineFailed, InvalidInput, NotFound, QuotaExceeded, StaleEpoch, TurnRunning
 from domain.ids import ChatbotId, SessionId, TenantId, TurnId
 from storage.postgres.chatbots import Chatbots
 from storage.postgres.database import fetch_all, tenant_tx
@@ -203,6 +203,21 @@ async def test_many_followers_see_the_same_events_from_where_they_are(desk: Desk
     await actor.stop(desk.session, None)
     rest = await collect(running)
     assert await follower == [event for event in seen + rest if event["seq"] > 1]
+
+
+async def test_a_late_reader_gets_the_answer_in_place_of_the_events(desk: Desk) -> None:
+    events = await collect((await desk.activate()).submit(desk.session, "c1", "What does the lamp cost?"))
+    turn = TurnId(UUID(events[0]["turn"]))
+    later = await collect((await desk.activate()).follow(desk.session, turn, 3))
+    assert [(event["k"], event["seq"]) for event in later] == [("gap", 4), ("citations", 5), ("done", 6)]
+    assert later[0]["text"] == text_of(events)
+
+
+async def test_a_seq_from_the_future_is_refused(desk: Desk) -> None:
+    actor = await desk.activate()
+    events = await collect(actor.submit(desk.session, "c1", "What does the lamp cost?"))
+    with pytest.raises(InvalidInput):
+        await collect(actor.follow(desk.session, TurnId(UUID(events[0]["turn"])), 1000))
 
 
 async def test_an_engine_failure_ends_the_turn_and_frees_the_session(desk: Desk) -> None:

@@ -87,6 +87,8 @@ function withFrame(state: Conversation, frame: ChatFrame): Conversation {
       const live = liveOf(state, frame.turn_id);
       return { ...state, live: { ...live, stage: "generating", text: live.text + frame.text } };
     }
+    case "gap":
+      return { ...state, live: { ...liveOf(state, frame.turn_id), stage: "generating", text: frame.text } };
     case "citations":
       return { ...state, live: { ...liveOf(state, frame.turn_id), citations: frame.citations } };
     case "done": {

@@ -62,6 +62,14 @@ export interface TokenFrame {
   text: string;
 }
 
+/** The events up to `seq` are kept no longer; `text` is the whole answer in their place. */
+export interface GapFrame {
+  type: "gap";
+  turn_id: string;
+  seq: number;
+  text: string;
+}
+
 export interface CitationsFrame {
   type: "citations";
   turn_id: string;
@@ -95,7 +103,7 @@ export interface PongFrame {
   nonce: string;
 }
 
-export type TurnFrame = StatusFrame | TokenFrame | CitationsFrame | DoneFrame;
+export type TurnFrame = StatusFrame | TokenFrame | GapFrame | CitationsFrame | DoneFrame;
 export type ServerFrame = ReadyFrame | AckFrame | TurnFrame | ErrorFrame | PongFrame;
 
 type Fields = { [T in ServerFrame["type"]]: readonly Exclude<keyof Extract<ServerFrame, { type: T }>, "type">[] };
@@ -106,6 +114,7 @@ export const SERVER_FIELDS: Fields = {
   ack: ["id", "message_id", "turn_id", "duplicate"],
   status: ["turn_id", "seq", "stage"],
   token: ["turn_id", "seq", "first_seq", "text"],
+  gap: ["turn_id", "seq", "text"],
   citations: ["turn_id", "seq", "citations"],
   done: ["turn_id", "seq", "message_id", "state", "model", "usage"],
   error: ["code", "message", "request_id", "id", "turn_id", "seq", "retry_after"],
