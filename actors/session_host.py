@@ -103,6 +103,8 @@ class SessionHost:
 
     async def _submit(self, payload: dict[str, Any]) -> AsyncGenerator[Event, None]:
         session_id, client_id, text = _session(payload), str(payload["client_id"]), str(payload["text"])
+        # The turn's task inherits the context, so that its log lines name the request.
+        structlog.contextvars.bind_contextvars(request_id=str(payload.get("request_id", "")))
         actor = await self._actor(payload)
         events = actor.submit(session_id, client_id, text)
         try:

@@ -13,7 +13,7 @@ STREAMS = 8
 
 
 async def measure(bench: Bench) -> dict[str, Any]:
-    """Frames per second in bursts; time to first token and lateness of paced streams."""
+    """Tokens per second in bursts; time to first token and lateness of paced streams."""
     figures: dict[str, Any] = {"streams": STREAMS, "rounds": ROUNDS}
     with raw_relay("burst", bench.models_file) as raw_burst, raw_relay("paced", bench.models_file) as raw_paced:
         ours = await open_sockets(bench.session_urls("burst", STREAMS), bench.token)
@@ -23,15 +23,15 @@ async def measure(bench: Bench) -> dict[str, Any]:
         fast: dict[str, list[float]] = {"ours": [], "raw": []}
         pid = bench.platform.state()["pid"]
         spent = cpu_seconds(pid)
-        frames = 0
+        tokens = 0
         for _ in range(ROUNDS):
             fast["raw"].append(tokens_per_second(await ask_all(raw)))
             answers = await ask_all(ours)
-            frames += sum(len(answer.tokens) for answer in answers)
+            tokens += sum(len(answer.tokens) for answer in answers)
             fast["ours"].append(tokens_per_second(answers))
-        figures["cpu_us_per_frame"] = round((cpu_seconds(pid) - spent) / frames * 1e6)
-        figures["frames_per_second"] = {name: round(median(values)) for name, values in fast.items()}
-        figures["frames_ratio"] = round(median(fast["ours"]) / median(fast["raw"]), 2)
+        figures["cpu_us_per_token"] = round((cpu_seconds(pid) - spent) / tokens * 1e6)
+        figures["tokens_per_second"] = {name: round(median(values)) for name, values in fast.items()}
+        figures["tokens_ratio"] = round(median(fast["ours"]) / median(fast["raw"]), 2)
 
         ours = await open_sockets(bench.session_urls("paced", STREAMS), bench.token)
         raw = await open_sockets([raw_paced] * STREAMS, None)

@@ -16,7 +16,7 @@ import yaml
 from cluster.embedded.process import free_port, port_is_free
 from tests.fixtures.platform import ROOT, Platform
 
-TOKENS = 200
+BURST_TOKENS, PACED_TOKENS = 1000, 150
 RATE = 50.0
 
 
@@ -39,8 +39,8 @@ class Bench:
 def write_models(folder: Path) -> Path:
     """A models.yaml with a burst engine (as fast as it can, a token a frame) and a paced one."""
     engines = {
-        "burst": {"kind": "scripted", "options": {"reply": "word ", "tokens": TOKENS, "batch": 1}},
-        "paced": {"kind": "scripted", "options": {"reply": "word ", "tokens": TOKENS, "tokens_per_second": RATE}},
+        "burst": {"kind": "scripted", "options": {"reply": "word ", "tokens": BURST_TOKENS, "batch": 1}},
+        "paced": {"kind": "scripted", "options": {"reply": "word ", "tokens": PACED_TOKENS, "tokens_per_second": RATE}},
     }
     models = {name: {"engines": [name], "context_tokens": 8192} for name in engines}
     file = folder / "models.yaml"
