@@ -1,6 +1,7 @@
 """The turn's ports over the real parts: Serve handles, engine streams and LanceDB."""
 
 from collections.abc import AsyncGenerator, Sequence
+from contextlib import aclosing
 from typing import Any
 
 from ray import serve
@@ -10,7 +11,8 @@ from actors.streams import StreamPool
 from domain.chatbot import ChatbotConfig
 from domain.documents import Passage
 from domain.errors import AppError, Unavailable
-from domain.generation import Delta, EngineTarget, FinishReason, GenerationRequest, Plan, Usage
+from domain.generation import Delta, EngineTarget, GenerationRequest, Plan
+from domain.generation_codec import decode_delta, encode_request
 from domain.ids import ChatbotId, TenantId
 from domain.ports import QueryEmbedder
 from storage.vectors import VectorStore
@@ -87,24 +89,6 @@ class StreamGenerator:
         self._pool = pool
 
     async def generate(self, target: EngineTarget, request: GenerationRequest) -> AsyncGenerator[Delta, None]:
-        payload = {
-            "id": request.id,
-            "model": request.model,
-            "messages": [[message.role, message.content] for message in request.messages],
-            "max_tokens": request.max_tokens,
-            "temperature": request.temperature,
-            "stop": list(request.stop),
-        }
-        items = self._pool.stream(target.address, "generate", payload)
-        try:
+        async with aclosing(self._pool.stream(target.address, "generate", encode_request(request))) as items:
             async for item in items:
-                finish = item.get("f")
-                usage = item.get("u")
-                yield Delta(
-                    text=item["t"],
-                    tokens=item["n"],
-                    finish=FinishReason(finish) if finish else None,
-                    usage=Usage(*usage) if usage else None,
-                )
-        finally:
-            await items.aclose()
+                yield decode_delta(item)

@@ -87,11 +87,6 @@ class SessionHost:
         run_until_closed(self._stack, announced, repeat("passivate", self._passivate, 30))
         log.info("session_host.started", slot=self._slot, address=self._address)
 
-    async def health(self) -> dict[str, Any]:
-        """Address and load, for `loquent status`."""
-        busy = sum(actor.busy for actor in self._tenants.values())
-        return {"address": self._address, "tenants": len(self._tenants), "busy": busy}
-
     async def close(self) -> None:
         for actor in self._tenants.values():
             await actor.close()

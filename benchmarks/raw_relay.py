@@ -46,7 +46,9 @@ def relay(engine_name: str, models_file: str) -> Starlette:
 
 def main() -> None:
     engine_name, models_file, port = sys.argv[1:4]
-    uvicorn.run(relay(engine_name, models_file), host="127.0.0.1", port=int(port), log_level="error", ws="websockets-sansio")
+    uvicorn.run(
+        relay(engine_name, models_file), host="127.0.0.1", port=int(port), log_level="error", ws="websockets-sansio"
+    )
 
 
 if __name__ == "__main__":

@@ -65,14 +65,3 @@ class Message:
     citations: tuple[Citation, ...]
     usage: Usage | None
     created_at: datetime
-
-
-@dataclass(frozen=True, slots=True)
-class Turn:
-    tenant_id: TenantId
-    session_id: SessionId
-    id: TurnId
-    state: TurnState
-    user_message_id: MessageId
-    error_code: str | None
-    created_at: datetime

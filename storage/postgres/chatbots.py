@@ -51,13 +51,6 @@ class Chatbots:
         await execute(self._tx, _SQL["set_version"], tenant_id=present.tenant_id, id=present.id, version=version)
         return await self.get(present.tenant_id, present.id)
 
-    async def config_at(self, tenant_id: TenantId, chatbot_id: ChatbotId, version: int) -> ChatbotConfig:
-        """The configuration as it was in `version`. Raises NotFound."""
-        row = await fetch_one(self._tx, _SQL["config_at"], tenant_id=tenant_id, chatbot_id=chatbot_id, version=version)
-        if row is None:
-            raise NotFound("There is no such version.")
-        return ChatbotConfig.model_validate(row["config"])
-
     async def list_versions(self, tenant_id: TenantId, chatbot_id: ChatbotId, limit: int = 100) -> list[ConfigVersion]:
         """The newest versions first."""
         rows = await fetch_all(self._tx, _SQL["list_versions"], tenant_id=tenant_id, chatbot_id=chatbot_id, limit=limit)

@@ -1,7 +1,6 @@
 """Applies `migrations/*.sql` in order, once each, as the owner, and makes the two log-in roles."""
 
 import hashlib
-import re
 from pathlib import Path
 
 from psycopg import AsyncConnection
@@ -69,10 +68,3 @@ async def _ensure_role(tx: AsyncConnection[DictRow], role: str, password: str) -
     known = await fetch_one(tx, _SQL["role_exists"], role=role)
     template = _SQL["change_password" if known else "create_role"]
     await tx.execute(SQL(template).format(role=Identifier(role), password=Literal(password)))
-
-
-def migration_names() -> list[str]:
-    """Every migration of this version; names look like `0001_schema.sql`."""
-    names = sorted(path.name for path in MIGRATIONS.glob("*.sql"))
-    assert all(re.fullmatch(r"\d{4}_[a-z_]+\.sql", name) for name in names)
-    return names

@@ -33,11 +33,6 @@ where tenant_id = %(tenant_id)s and id = %(id)s;
 -- name: delete
 delete from chatbots where tenant_id = %(tenant_id)s and id = %(id)s;
 
--- name: config_at
-select version, config, created_at
-from chatbot_configs
-where tenant_id = %(tenant_id)s and chatbot_id = %(chatbot_id)s and version = %(version)s;
-
 -- name: list_versions
 -- Newest first.
 select version, config, created_at
