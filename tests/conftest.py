@@ -1,5 +1,11 @@
 """Fixtures that every suite shares."""
 
+from pathlib import Path
+
+import pytest
+
+HERE = Path(__file__).parent
+
 pytest_plugins = [
     "tests.fixtures.servers",  # first, for the others import it
     "tests.fixtures.knowledge",
@@ -11,3 +17,10 @@ pytest_plugins = [
     "tests.fixtures.streams",
     "tests.fixtures.stripe_double",
 ]
+
+ORDER = ("unit", "test_architecture.py", "migration", "integration", "acceptance", "faults")
+"""What is quick and explains a failure best comes first; the whole platform runs at the end, with little beside it."""
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    items.sort(key=lambda item: ORDER.index(item.path.relative_to(HERE).parts[0]))

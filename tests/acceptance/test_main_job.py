@@ -1,16 +1,12 @@
 """The main job, with HTTP and a WebSocket client only: register, bot, upload, a streamed answer that cites its page."""
 
 import json
-import time
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack
-from typing import Any
 from uuid import uuid4
 
 import httpx
 import pytest
-from websockets.sync.client import ClientConnection, connect
 
+from tests.fixtures.chat import OpenChat, await_document, make_bot, make_session, sign_up, upload
 from tests.fixtures.files import pdf
 from tests.fixtures.platform import Platform
 
@@ -21,93 +17,6 @@ PAGES = [
     "Bicycles travel free of charge. Dogs need a muzzle and stay on the car deck during the crossing.",
     "The restaurant serves cod with lemon potatoes. The kitchen closes at twenty minutes past eight.",
 ]
-
-
-@pytest.fixture
-def owner(api: httpx.Client) -> Iterator[httpx.Client]:
-    """A new tenant, signed in."""
-    with sign_up(api) as client:
-        yield client
-
-
-def sign_up(api: httpx.Client) -> httpx.Client:
-    body = {"email": f"{uuid4().hex}@example.com", "password": "a long password", "company": "Ferry"}
-    answer = api.post("/auth/register", json=body)
-    assert answer.status_code == 201, answer.text
-    client = httpx.Client(base_url=api.base_url, timeout=60)
-    client.headers["Authorization"] = f"Bearer {answer.json()['access_token']}"
-    return client
-
-
-def make_bot(client: httpx.Client, **config: Any) -> str:
-    answer = client.post("/chatbots", json={"name": "Ferry desk", "config": config})
-    assert answer.status_code == 201, answer.text
-    return str(answer.json()["id"])
-
-
-def upload(client: httpx.Client, bot: str, name: str, data: bytes) -> dict[str, Any]:
-    answer = client.post(f"/knowledgebase/{bot}/upload", files=[("files", (name, data))])
-    assert answer.status_code == 202, answer.text
-    document: dict[str, Any] = answer.json()["documents"][0]
-    return document
-
-
-def await_document(client: httpx.Client, bot: str, document_id: str, seconds: float = 120) -> dict[str, Any]:
-    deadline = time.monotonic() + seconds
-    while time.monotonic() < deadline:
-        document: dict[str, Any] = client.get(f"/knowledgebase/{bot}/documents/{document_id}").json()
-        if document["status"] in ("ready", "failed"):
-            return document
-        time.sleep(0.2)
-    raise AssertionError(f"the document is still {document['status']}")
-
-
-class Chat:
-    """A signed-in socket of a session."""
-
-    def __init__(self, socket: ClientConnection, token: str) -> None:
-        self.socket = socket
-        self._token = token
-
-    def sign_in(self, **extra: Any) -> dict[str, Any]:
-        self.send({"type": "auth", "token": self._token, **extra})
-        return self.receive()
-
-    def send(self, frame: dict[str, Any]) -> None:
-        self.socket.send(json.dumps(frame))
-
-    def receive(self) -> dict[str, Any]:
-        frame: dict[str, Any] = json.loads(self.socket.recv(timeout=120))
-        return frame
-
-    def until(self, *kinds: str) -> list[dict[str, Any]]:
-        frames = [self.receive()]
-        while frames[-1]["type"] not in kinds:
-            frames.append(self.receive())
-        return frames
-
-    def ask(self, text: str) -> list[dict[str, Any]]:
-        self.send({"type": "message", "id": str(uuid4()), "text": text})
-        return self.until("done", "error")
-
-
-@pytest.fixture
-def open_chat() -> Iterator[Callable[[httpx.Client, str, str], Chat]]:
-    with ExitStack() as stack:
-
-        def make(client: httpx.Client, bot: str, session: str) -> Chat:
-            base = str(client.base_url).replace("http", "ws").rstrip("/")
-            socket = stack.enter_context(connect(f"{base}/chatbots/{bot}/sessions/{session}/ws"))
-            return Chat(socket, client.headers["Authorization"].removeprefix("Bearer "))
-
-        yield make
-
-
-OpenChat = Callable[[httpx.Client, str, str], Chat]
-
-
-def make_session(client: httpx.Client, bot: str) -> str:
-    return str(client.post(f"/chatbots/{bot}/sessions").json()["id"])
 
 
 def test_from_an_unseen_pdf_to_a_streamed_answer_that_cites_its_page(owner: httpx.Client, open_chat: OpenChat) -> None:
