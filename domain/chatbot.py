@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
-from typing import Annotated
+from typing import Annotated, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
@@ -48,6 +48,9 @@ class ChatbotConfig(BaseModel):
     greeting: Text = Field("Hello! What would you like to know?", max_length=1_000)
     no_answer: Text = Field("I could not find an answer to that in the documents.", max_length=1_000)
     retrieval: RetrievalConfig = Field(default_factory=RetrievalConfig)
+    visitors: Literal["off", "identified", "anonymous"] = Field(
+        "anonymous", description="Who may chat without an account: nobody, people whom the tenant names, or anyone."
+    )
 
 
 @dataclass(frozen=True, slots=True)

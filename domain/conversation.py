@@ -5,7 +5,7 @@ from datetime import datetime
 from enum import StrEnum
 
 from domain.generation import Usage
-from domain.ids import ChatbotId, DocumentId, MessageId, SessionId, TenantId, TurnId
+from domain.ids import ChatbotId, DocumentId, MessageId, SessionId, TenantId, TurnId, VisitorId
 
 MAX_MESSAGE_CHARS = 16_000
 
@@ -28,6 +28,31 @@ class TurnState(StrEnum):
         return self not in (TurnState.ACCEPTED, TurnState.RUNNING)
 
 
+class Rating(StrEnum):
+    UP = "up"
+    DOWN = "down"
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """What a client asks. Exactly one of text and `regenerates`; `edits` goes with a text."""
+
+    client_id: str
+    """Chosen by the client: asking again under the same id never makes a second turn."""
+    text: str = ""
+    edits: MessageId | None = None
+    """The user's earlier message that the text replaces, in a branch of its own."""
+    regenerates: TurnId | None = None
+    """The turn whose question is answered again, in a branch beside it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Feedback:
+    rating: Rating
+    comment: str
+    updated_at: datetime
+
+
 @dataclass(frozen=True, slots=True)
 class Citation:
     position: int
@@ -48,6 +73,12 @@ class Session:
     chatbot_id: ChatbotId
     id: SessionId
     title: str
+    visitor_id: VisitorId | None
+    """Whose session it is; None for the tenant's own people."""
+    head_turn_id: TurnId | None
+    """The last turn of the branch that a new question continues."""
+    closed_at: datetime | None
+    """A closed session takes no more questions."""
     created_at: datetime
     updated_at: datetime
 
@@ -62,6 +93,11 @@ class Message:
     client_id: str | None
     state: TurnState
     """Of the turn the message belongs to."""
+    parent_turn_id: TurnId | None
+    versions: tuple[TurnId, ...]
+    """All turns with the same parent, oldest first, this one among them: the branches that begin here."""
     citations: tuple[Citation, ...]
     usage: Usage | None
+    feedback: Feedback | None
+    delivered_at: datetime | None
     created_at: datetime

@@ -4,9 +4,10 @@ AppError
 ├── InvalidInput 400          ├── NotAuthenticated 401      ├── Forbidden 403
 ├── PaymentRequired 402       ├── NotFound 404              ├── Conflict 409
 │   └── QuotaExceeded         ├── TooLarge 413              │   ├── AlreadyExists
-├── UnsupportedMedia 415      ├── Unprocessable 422         │   └── TurnRunning
-├── RateLimited 429           ├── EngineFailed 502          └── StaleEpoch
-└── Unavailable 503
+├── UnsupportedMedia 415      ├── Unprocessable 422         │   ├── TurnRunning
+├── RateLimited 429           ├── EngineFailed 502          │   ├── TurnNotRunning
+└── Unavailable 503           │                             │   ├── SessionClosed
+                              │                             │   └── StaleEpoch
 """
 
 from typing import Any, ClassVar
@@ -66,6 +67,14 @@ class AlreadyExists(Conflict):
 
 class TurnRunning(Conflict):
     code, default = "turn_running", "An answer is still being written in this session."
+
+
+class TurnNotRunning(Conflict):
+    code, default = "turn_not_running", "No answer is being written that could be stopped."
+
+
+class SessionClosed(Conflict):
+    code, default = "session_closed", "This session is closed; begin another one."
 
 
 class StaleEpoch(Conflict):

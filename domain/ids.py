@@ -12,6 +12,7 @@ DocumentId = NewType("DocumentId", UUID)
 SessionId = NewType("SessionId", UUID)
 TurnId = NewType("TurnId", UUID)
 MessageId = NewType("MessageId", UUID)
+VisitorId = NewType("VisitorId", UUID)
 
 
 def new_uuid() -> UUID:

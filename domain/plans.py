@@ -13,6 +13,11 @@ class PlanLimits(BaseModel):
     max_upload_bytes: int = Field(ge=0)
     max_tokens_per_month: int = Field(ge=0)
     max_concurrent_turns: int = Field(ge=1)
+    max_queued_turns: int = Field(ge=0)
+    weight: float = Field(1.0, gt=0)
+    """The tenant's share of a session host where tenants compete for it."""
+    dedicated_host: bool = False
+    """Whether the tenant's live conversations get a process of their own."""
     max_connections: int = Field(ge=1)
 
 

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
 
-from domain.ids import TenantId, UserId
+from domain.ids import ChatbotId, TenantId, UserId, VisitorId
 
 
 class Role(StrEnum):
@@ -35,3 +35,13 @@ class Principal:
     tenant_id: TenantId
     user_id: UserId
     role: Role
+
+
+@dataclass(frozen=True, slots=True)
+class Chatter:
+    """Whoever may chat: one of the tenant's people in any session, or a visitor in their own of one chatbot."""
+
+    tenant_id: TenantId
+    visitor_id: VisitorId | None = None
+    chatbot_id: ChatbotId | None = None
+    """The only chatbot that a visitor may use."""

@@ -10,10 +10,13 @@ from domain.citing import cite
 from domain.conversation import Citation, TurnState
 from domain.documents import Passage
 from domain.errors import AppError, EngineFailed, Unavailable
-from domain.generation import EngineTarget, GenerationRequest, PromptMessage, Usage
+from domain.generation import Delta, EngineTarget, GenerationRequest, PromptMessage, Usage
 from domain.ids import ChatbotId, TenantId, TurnId
 from domain.ports import Generator, Guard, Planner, Retriever, TokenCounter
 from domain.prompt import Prompt, Window, fit_prompt
+
+GUARD_TAIL_CHARS = 1_000
+"""How far back the guard looks when new text comes: longer than any span that a rule describes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,11 +46,15 @@ class TurnPorts:
 @dataclass(frozen=True, slots=True)
 class StageReached:
     stage: str
+    prompt_tokens: int = 0
+    """Of the prompt that the generation begins with."""
 
 
 @dataclass(frozen=True, slots=True)
 class AnswerText:
     text: str
+    tokens: int = 0
+    """Completion tokens that the text took."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,9 +74,9 @@ TurnEvent = StageReached | AnswerText | AnswerEnded
 
 @dataclass(slots=True)
 class StopSignal:
-    """Set `requested`, then cancel the task that iterates the turn: it ends as `stopped` with what it has."""
+    """Set `state`, then cancel the task that iterates the turn: it ends in that state with what it has."""
 
-    requested: bool = False
+    state: TurnState | None = None
 
 
 @dataclass(slots=True)
@@ -84,7 +91,7 @@ class _Progress:
 
 
 async def run_turn(turn: TurnInput, ports: TurnPorts, stop: StopSignal) -> AsyncGenerator[TurnEvent, None]:
-    """Yield stages and text, then one AnswerEnded.
+    """Yield stages and text, then one AnswerEnded; an answer that a failure cut short is kept as `interrupted`.
 
     Raises AppError when there is no answer to keep: QuotaExceeded, Unavailable, EngineFailed, Unprocessable.
     """
@@ -96,10 +103,16 @@ async def run_turn(turn: TurnInput, ports: TurnPorts, stop: StopSignal) -> Async
                 yield event
     except asyncio.CancelledError:
         task = asyncio.current_task()
-        if not stop.requested or task is None:
+        if stop.state is None or task is None:
             raise
         task.uncancel()
-        state = TurnState.STOPPED
+        state = stop.state
+        if state is TurnState.INTERRUPTED and not progress.answer:
+            raise EngineFailed("The answer took too long; try again.") from None
+    except AppError:
+        if not progress.answer:
+            raise
+        state = TurnState.INTERRUPTED
     if state is TurnState.COMPLETED and not progress.answer.strip():
         progress.answer = turn.config.no_answer
         yield AnswerText(progress.answer)
@@ -122,22 +135,22 @@ async def _answer(turn: TurnInput, ports: TurnPorts, progress: _Progress) -> Asy
     prompt = fit_prompt(turn.config, passages, turn.history, turn.question, ports.counter, ports.window)
     ports.reserve(prompt.tokens + prompt.max_tokens)
     progress.passages = prompt.passages
-    yield StageReached("generating")
+    yield StageReached("generating", prompt.tokens)
     async with aclosing(_generate(turn, ports, prompt, progress)) as deltas:
-        async for text in deltas:
-            refusal = ports.guard.check(progress.answer + text)
+        async for delta in deltas:
+            refusal = ports.guard.check(progress.answer[-GUARD_TAIL_CHARS:] + delta.text)
             if refusal is not None:
                 progress.answer = f"{progress.answer}\n\n{refusal}" if progress.answer else refusal
                 progress.reason, progress.passages = "refused: output", ()
                 yield AnswerText(f"\n\n{refusal}" if progress.answer != refusal else refusal)
                 return
-            progress.answer += text
-            yield AnswerText(text)
+            progress.answer += delta.text
+            yield AnswerText(delta.text, delta.tokens)
 
 
 async def _generate(
     turn: TurnInput, ports: TurnPorts, prompt: Prompt, progress: _Progress
-) -> AsyncGenerator[str, None]:
+) -> AsyncGenerator[Delta, None]:
     """Text of the first engine that answers; engines that fail before their first text are passed over."""
     plan = await ports.planner.plan(turn.tenant_id, turn.model, prompt.tokens)
     progress.reason = plan.reason
@@ -153,14 +166,14 @@ async def _generate(
             temperature=turn.config.temperature,
         )
         try:
-            async with aclosing(_stream(ports.generator, target, request, progress)) as texts:
-                async for text in texts:
-                    yield text
+            async with aclosing(_stream(ports.generator, target, request, progress)) as deltas:
+                async for delta in deltas:
+                    yield delta
         except (EngineFailed, Unavailable) as error:
             await ports.planner.report(target, ok=False)
             failure = error
             if progress.answer:
-                raise EngineFailed("The language model stopped in the middle of its answer; try again.") from error
+                raise
             continue
         await ports.planner.report(target, ok=True)
         return
@@ -169,12 +182,12 @@ async def _generate(
 
 async def _stream(
     generator: Generator, target: EngineTarget, request: GenerationRequest, progress: _Progress
-) -> AsyncGenerator[str, None]:
-    """Text as it comes; `progress.usage` is the engine's own at the end, and our count until then."""
+) -> AsyncGenerator[Delta, None]:
+    """Deltas with text as they come; `progress.usage` is the engine's own at the end, and our count until then."""
     tokens = 0
     async with aclosing(generator.generate(target, request)) as deltas:
         async for delta in deltas:
             tokens += delta.tokens
             progress.usage = delta.usage or Usage(progress.usage.prompt_tokens, tokens)
             if delta.text:
-                yield delta.text
+                yield delta

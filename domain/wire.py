@@ -16,14 +16,16 @@ class Frame(BaseModel):
 
 
 class Resume(Frame):
-    """Where a reconnecting client stands: it has every event of `turn_id` up to `seq`."""
+    """Where a reconnecting client stands: it has every event of `turn_id` up to `seq`, the last one of `epoch`."""
 
     turn_id: UUID
     seq: int = Field(ge=0)
+    epoch: int | None = Field(None, ge=0)
+    """Left out by a client that has no event of the turn yet."""
 
 
 class AuthFrame(Frame):
-    """Must be the first frame, within the deadline; `token` is an access token."""
+    """Must be the first frame, within the deadline; `token` is an access token, or a visitor's token."""
 
     type: Literal["auth"]
     token: str = Field(min_length=1, max_length=8_192)
@@ -36,6 +38,16 @@ class MessageFrame(Frame):
     type: Literal["message"]
     id: UUID
     text: Annotated[str, AfterValidator(clean_text)] = Field(min_length=1, max_length=MAX_MESSAGE_CHARS)
+    edits: UUID | None = None
+    """An earlier message of the user in this session; the question begins a branch in its place."""
+
+
+class RegenerateFrame(Frame):
+    """Answer the question of a turn again, in a branch beside it. `id` works as in a message."""
+
+    type: Literal["regenerate"]
+    id: UUID
+    turn_id: UUID
 
 
 class StopFrame(Frame):
@@ -45,18 +57,35 @@ class StopFrame(Frame):
     turn_id: UUID | None = None
 
 
+class DeliveredFrame(Frame):
+    """The receipt of an answer: the client has shown this message and every earlier one of the session."""
+
+    type: Literal["delivered"]
+    message_id: UUID
+
+
 class PingFrame(Frame):
     type: Literal["ping"]
     nonce: str = Field("", max_length=64)
 
 
-ClientFrame = Annotated[AuthFrame | MessageFrame | StopFrame | PingFrame, Field(discriminator="type")]
+ClientFrame = Annotated[
+    AuthFrame | MessageFrame | RegenerateFrame | StopFrame | DeliveredFrame | PingFrame, Field(discriminator="type")
+]
 
 
 class ActiveTurn(Frame):
     turn_id: UUID
+    epoch: int
     seq: int
     """The last event that exists so far."""
+
+
+class Undelivered(Frame):
+    """An answer that ended while nobody took it; `resume` or the list of messages has it."""
+
+    turn_id: UUID
+    message_id: UUID
 
 
 class ReadyFrame(Frame):
@@ -68,6 +97,8 @@ class ReadyFrame(Frame):
     chatbot_name: str
     greeting: str
     active_turn: ActiveTurn | None = None
+    undelivered: list[Undelivered] = []
+    """Oldest first, at most 20."""
 
 
 class AckFrame(Frame):
@@ -82,13 +113,17 @@ class AckFrame(Frame):
 
 class TurnFrame(Frame):
     turn_id: UUID
+    epoch: int
+    """Grows when another process takes the turn over; the numbers go on."""
     seq: int
     """1, 2, 3 … without gaps within a turn."""
 
 
 class StatusFrame(TurnFrame):
     type: Literal["status"] = "status"
-    stage: Literal["retrieving", "generating"]
+    stage: Literal["queued", "retrieving", "generating"]
+    position: int | None = None
+    """While `queued`: the turn's place in the tenant's queue, 1 is next."""
 
 
 class TokenFrame(TurnFrame):
@@ -101,7 +136,7 @@ class TokenFrame(TurnFrame):
 
 
 class GapFrame(TurnFrame):
-    """The events up to `seq` are kept no longer; `text` is the whole answer in their place."""
+    """The events up to `seq` are kept no longer; `text` is the whole answer so far in their place."""
 
     type: Literal["gap"] = "gap"
     text: str
@@ -131,11 +166,14 @@ class UsageModel(Frame):
 
 
 class DoneFrame(TurnFrame):
-    """The turn ended and the assistant message is committed."""
+    """The turn ended and the assistant message is committed; `usage` is what was billed.
+
+    An `interrupted` answer was cut short by a failure: what was streamed is kept.
+    """
 
     type: Literal["done"] = "done"
     message_id: UUID
-    state: Literal["completed", "stopped"]
+    state: Literal["completed", "stopped", "interrupted"]
     model: str
     usage: UsageModel
 
@@ -149,8 +187,16 @@ class ErrorFrame(Frame):
     request_id: str
     id: str | None = None
     turn_id: UUID | None = None
+    epoch: int | None = None
     seq: int | None = None
     retry_after: float | None = None
+
+
+class ReconnectFrame(Frame):
+    """This socket is about to close with 1012: open another one now, spread over `within_seconds`, and resume."""
+
+    type: Literal["reconnect"] = "reconnect"
+    within_seconds: float
 
 
 class PongFrame(Frame):
@@ -159,7 +205,16 @@ class PongFrame(Frame):
 
 
 ServerFrame = Annotated[
-    ReadyFrame | AckFrame | StatusFrame | TokenFrame | GapFrame | CitationsFrame | DoneFrame | ErrorFrame | PongFrame,
+    ReadyFrame
+    | AckFrame
+    | StatusFrame
+    | TokenFrame
+    | GapFrame
+    | CitationsFrame
+    | DoneFrame
+    | ErrorFrame
+    | ReconnectFrame
+    | PongFrame,
     Field(discriminator="type"),
 ]
 
