@@ -1,5 +1,6 @@
 """Connection pools and the two doors to SQL: one tenant's transaction, and the rare system transaction."""
 
+import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any, Self
@@ -13,9 +14,18 @@ from domain.errors import Unavailable
 from domain.ids import TenantId
 from storage.postgres.queries import load
 
-Transaction = AsyncConnection[DictRow]
+
+class Transaction(AsyncConnection[DictRow]):
+    """A connection inside a transaction; repositories take it and never commit."""
+
+    used_at = float("-inf")
+    """When it was last given back, on the monotonic clock."""
+
+
 Pool = AsyncConnectionPool[Transaction]
 
+CHECK_AFTER_SECONDS = 2.0
+"""How long a connection is trusted without asking it; a check costs a round trip."""
 _ROLE = load("database")
 
 
@@ -43,12 +53,13 @@ class Database:
 def _pool(url: str, name: str, min_size: int, max_size: int) -> Pool:
     return AsyncConnectionPool(
         url,
+        connection_class=Transaction,
         min_size=min_size,
         max_size=max_size,
         open=False,
         timeout=10,
         max_idle=300,
-        check=AsyncConnectionPool.check_connection,
+        check=_check,
         kwargs={
             "row_factory": dict_row,
             "application_name": name,
@@ -60,11 +71,17 @@ def _pool(url: str, name: str, min_size: int, max_size: int) -> Pool:
     )
 
 
+async def _check(connection: Transaction) -> None:
+    if time.monotonic() - connection.used_at > CHECK_AFTER_SECONDS:
+        await AsyncConnectionPool.check_connection(connection)
+
+
 @asynccontextmanager
 async def _transaction(pool: Pool) -> AsyncIterator[Transaction]:
     try:
         async with pool.connection() as tx:
             yield tx
+            tx.used_at = time.monotonic()
     except (PoolTimeout, psycopg.OperationalError, psycopg.InterfaceError) as error:
         raise Unavailable("The database is not available at the moment; try again.") from error
 
@@ -73,10 +90,11 @@ async def _transaction(pool: Pool) -> AsyncIterator[Transaction]:
 async def tenant_tx(db: Database, tenant: TenantId) -> AsyncIterator[Transaction]:
     """A transaction that sees and writes `tenant`'s rows only. Commits at the end, rolls back on an exception.
 
+    Statements travel in a pipeline: those that nobody waits for (`queue`) leave together with the next one.
     Raises Unavailable when the database cannot be reached; then nothing is known to be committed.
     """
-    async with _transaction(db.app) as tx:
-        await tx.execute(_ROLE["set_tenant"], {"tenant": str(tenant)})
+    async with _transaction(db.app) as tx, tx.pipeline():
+        await queue(tx, _ROLE["set_tenant"], tenant=str(tenant))
         yield tx
 
 
@@ -103,4 +121,11 @@ async def fetch_one(tx: Transaction, sql: str, **values: Any) -> DictRow | None:
 
 async def execute(tx: Transaction, sql: str, **values: Any) -> int:
     """Run a statement; the number of rows it touched."""
-    return (await tx.execute(sql, values)).rowcount
+    async with tx.pipeline():
+        cursor = await tx.execute(sql, values)
+    return cursor.rowcount
+
+
+async def queue(tx: Transaction, sql: str, **values: Any) -> None:
+    """Send a statement without waiting for it: its error, if any, comes out of a later call or the commit."""
+    await tx.execute(sql, values)

@@ -4,7 +4,7 @@ from datetime import date
 
 from domain.generation import Usage
 from domain.ids import ChatbotId, SessionId, TenantId, TurnId
-from storage.postgres.database import Transaction, execute, fetch_one
+from storage.postgres.database import Transaction, execute, fetch_one, queue
 from storage.postgres.queries import load
 
 _SQL = load("ledger")
@@ -25,7 +25,7 @@ class Ledger:
         cost_micro: int,
     ) -> None:
         """Store what a turn used; `cost_micro` is in millionths of the currency unit."""
-        await execute(
+        await queue(
             self._tx,
             _SQL["insert_entry"],
             tenant_id=tenant_id,

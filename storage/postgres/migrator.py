@@ -3,12 +3,11 @@
 import hashlib
 from pathlib import Path
 
-from psycopg import AsyncConnection
-from psycopg.rows import DictRow, dict_row
+from psycopg.rows import dict_row
 from psycopg.sql import SQL, Identifier, Literal
 
 from configs.settings import with_login
-from storage.postgres.database import execute, fetch_all, fetch_one
+from storage.postgres.database import Transaction, execute, fetch_all, fetch_one
 from storage.postgres.queries import load
 
 MIGRATIONS = Path(__file__).parent / "migrations"
@@ -41,9 +40,7 @@ async def migrate(owner_url: str, secret: str) -> list[str]:
     when an applied file was edited since.
     """
     applied_now = []
-    connection: AsyncConnection[DictRow] = await AsyncConnection.connect(
-        owner_url, autocommit=True, row_factory=dict_row, connect_timeout=10
-    )
+    connection = await Transaction.connect(owner_url, autocommit=True, row_factory=dict_row, connect_timeout=10)
     async with connection as tx:
         await tx.execute(_SQL["lock"])
         for role in (APP_ROLE, SYSTEM_ROLE):
@@ -64,7 +61,7 @@ async def migrate(owner_url: str, secret: str) -> list[str]:
     return applied_now
 
 
-async def _ensure_role(tx: AsyncConnection[DictRow], role: str, password: str) -> None:
+async def _ensure_role(tx: Transaction, role: str, password: str) -> None:
     known = await fetch_one(tx, _SQL["role_exists"], role=role)
     template = _SQL["change_password" if known else "create_role"]
     await tx.execute(SQL(template).format(role=Identifier(role), password=Literal(password)))

@@ -6,7 +6,7 @@ from psycopg.types.json import Jsonb
 
 from domain.events import EventKind, OutboxEvent
 from domain.ids import TenantId
-from storage.postgres.database import Transaction, execute, fetch_all, fetch_one
+from storage.postgres.database import Transaction, execute, fetch_all, fetch_one, queue
 from storage.postgres.queries import load
 
 _SQL = load("outbox")
@@ -18,7 +18,7 @@ class Outbox:
 
     async def append(self, tenant_id: TenantId, kind: EventKind, aggregate: str, payload: dict[str, Any]) -> None:
         """Store one event; it is seen by others if and only if the transaction commits."""
-        await execute(
+        await queue(
             self._tx, _SQL["append"], tenant_id=tenant_id, kind=kind, aggregate=aggregate, payload=Jsonb(payload)
         )
 

@@ -3,46 +3,57 @@
 from dataclasses import dataclass
 
 from psycopg.errors import UniqueViolation
+from psycopg.rows import DictRow
 
 from domain.chatbot import ChatbotConfig
-from domain.conversation import Citation, MessageRole, TurnState
-from domain.errors import NotFound, StaleEpoch, TurnRunning
-from domain.generation import PromptMessage, Usage
-from domain.ids import ChatbotId, DocumentId, MessageId, SessionId, TenantId, TurnId
-from storage.postgres.database import Transaction, execute, fetch_all, fetch_one
+from domain.conversation import Citation, Question, TurnState
+from domain.errors import NotFound, SessionClosed, StaleEpoch, TurnRunning
+from domain.generation import PromptMessage
+from domain.ids import ChatbotId, MessageId, SessionId, TenantId, TurnId
+from storage.postgres.database import Transaction, execute, fetch_all, fetch_one, queue
 from storage.postgres.queries import load
 
 _SQL = load("turns")
 
+HISTORY_TURNS = 10
+
 
 @dataclass(frozen=True, slots=True)
-class SessionContext:
-    session_id: SessionId
+class SessionInfo:
+    """What a socket needs to know of its session."""
+
     chatbot_id: ChatbotId
     chatbot_name: str
-    version: int
     config: ChatbotConfig
+    visitor_id: str | None
+    plan: str
 
 
 @dataclass(frozen=True, slots=True)
-class AcceptedTurn:
+class StoredTurn:
+    """A turn that is stored, with what it takes to run it."""
+
     id: TurnId
+    session_id: SessionId
+    chatbot_id: ChatbotId
+    epoch: int
+    question: str
+    config: ChatbotConfig
+    history: tuple[PromptMessage, ...]
+    """The answered exchanges above it on its branch, oldest first: user, assistant, user, assistant …"""
+
+
+@dataclass(frozen=True, slots=True)
+class Accepted:
+    """What became of a question."""
+
+    turn_id: TurnId
     message_id: MessageId
-    state: TurnState
-
-
-@dataclass(frozen=True, slots=True)
-class EndedTurn:
-    """A turn as it is stored; `message_id` is None when it has no answer."""
-
-    id: TurnId
-    state: TurnState
-    model: str
-    error_code: str | None
-    message_id: MessageId | None
-    answer: str
-    citations: tuple[Citation, ...]
-    usage: Usage
+    plan: str
+    is_open: bool
+    """Whether the turn has no end yet."""
+    turn: StoredTurn | None
+    """None when this client id had made its turn before."""
 
 
 class Turns:
@@ -56,16 +67,6 @@ class Turns:
         assert row is not None
         return int(row["epoch"])
 
-    async def require_epoch(self, epoch: int) -> None:
-        """Raise StaleEpoch when another host has taken the tenant."""
-        row = await fetch_one(self._tx, _SQL["hold_epoch"], tenant_id=self._tenant)
-        if row is None or row["epoch"] != epoch:
-            raise StaleEpoch
-
-    async def interrupt_orphans(self, epoch: int) -> int:
-        """Close the turns that earlier epochs left open; how many."""
-        return await execute(self._tx, _SQL["interrupt_orphans"], tenant_id=self._tenant, epoch=epoch)
-
     async def plan_key(self) -> str:
         """Raises NotFound for a tenant that is gone."""
         row = await fetch_one(self._tx, _SQL["tenant_plan"], tenant_id=self._tenant)
@@ -73,63 +74,104 @@ class Turns:
             raise NotFound
         return str(row["plan"])
 
-    async def session_context(self, session_id: SessionId) -> SessionContext:
+    async def open_session(self, session_id: SessionId) -> SessionInfo:
         """Raises NotFound for a session that this tenant does not have."""
-        row = await fetch_one(self._tx, _SQL["session_context"], tenant_id=self._tenant, session_id=session_id)
+        row = await fetch_one(self._tx, _SQL["open_session"], tenant_id=self._tenant, session_id=session_id)
         if row is None:
             raise NotFound("There is no such session.")
-        return SessionContext(
-            session_id=row["session_id"],
+        return SessionInfo(
             chatbot_id=row["chatbot_id"],
             chatbot_name=row["chatbot_name"],
-            version=row["version"],
             config=ChatbotConfig.model_validate(row["config"]),
+            visitor_id=str(row["visitor_id"]) if row["visitor_id"] else None,
+            plan=row["plan"],
         )
-
-    async def find(self, session_id: SessionId, client_id: str) -> AcceptedTurn | None:
-        """The turn that the client's own message id made before, if any."""
-        row = await fetch_one(
-            self._tx, _SQL["by_client_id"], tenant_id=self._tenant, session_id=session_id, client_id=client_id
-        )
-        return AcceptedTurn(row["id"], row["user_message_id"], TurnState(row["state"])) if row else None
 
     async def accept(
         self,
-        context: SessionContext,
+        session_id: SessionId,
+        question: Question,
         turn_id: TurnId,
         message_id: MessageId,
-        client_id: str,
-        question: str,
         epoch: int,
-    ) -> None:
-        """Store the question and open its turn.
+        state: TurnState | None,
+    ) -> Accepted | None:
+        """Store the question and open its turn in `state`, or find the turn that its client id made before.
 
-        Raises TurnRunning when the session has an open turn or the client id was stored meanwhile.
+        Without a state nothing is stored, and None says that the client id is new. Raises StaleEpoch, NotFound
+        (the session, or the message to edit or answer again), SessionClosed, and TurnRunning when the session has an
+        open turn.
         """
+        values = {
+            "tenant_id": self._tenant,
+            "session_id": session_id,
+            "client_id": question.client_id,
+            "epoch": epoch,
+            "regenerates": question.regenerates,
+            "edits": question.edits,
+            "id": turn_id,
+            "message_id": message_id,
+            "text": question.text,
+            "state": state or TurnState.ACCEPTED,
+            "admitted": state is not None,
+        }
         try:
-            await self._insert_turn(context, turn_id, message_id, client_id, epoch)
+            async with self._tx.pipeline():
+                cursor = await self._tx.execute(_SQL["accept"], values)
+                history = await self._tx.execute(
+                    _SQL["history"], {"tenant_id": self._tenant, "turn_id": turn_id, "limit": HISTORY_TURNS}
+                )
         except UniqueViolation as error:
             raise TurnRunning from error
-        await self._insert_message(message_id, context.session_id, turn_id, MessageRole.USER, question)
-        await execute(
-            self._tx, _SQL["touch_session"], tenant_id=self._tenant, session_id=context.session_id, title=question
-        )
-
-    async def _insert_turn(
-        self, context: SessionContext, turn_id: TurnId, message_id: MessageId, client_id: str, epoch: int
-    ) -> None:
-        await execute(
-            self._tx,
-            _SQL["insert_turn"],
-            tenant_id=self._tenant,
+        row = await cursor.fetchone()
+        if row is None:
+            raise NotFound
+        if row["known_id"] is not None:
+            known = TurnState(row["known_state"])
+            return Accepted(row["known_id"], row["known_message_id"], row["plan"], not known.ended, None)
+        if row["epoch"] is None:
+            raise StaleEpoch
+        if row["turn_id"] is None:
+            _raise_refusal(row, question)
+            return None
+        turn = StoredTurn(
             id=turn_id,
-            session_id=context.session_id,
-            chatbot_id=context.chatbot_id,
-            config_version=context.version,
-            client_id=client_id,
-            user_message_id=message_id,
+            session_id=session_id,
+            chatbot_id=row["chatbot_id"],
             epoch=epoch,
+            question=question.text if question.regenerates is None else row["origin_text"],
+            config=ChatbotConfig.model_validate(row["config"]),
+            history=_exchanges(await history.fetchall()),
         )
+        return Accepted(turn_id, row["user_message_id"], row["plan"], True, turn)
+
+    async def begin(self, turn_id: TurnId, epoch: int) -> None:
+        """A turn that waited in the queue starts."""
+        await execute(self._tx, _SQL["begin"], tenant_id=self._tenant, id=turn_id, epoch=epoch)
+
+    async def open_turns(self) -> list[StoredTurn]:
+        """Turns without an end, oldest first."""
+        rows = await fetch_all(self._tx, _SQL["open_turns"], tenant_id=self._tenant)
+        return [
+            StoredTurn(
+                id=row["id"],
+                session_id=row["session_id"],
+                chatbot_id=row["chatbot_id"],
+                epoch=row["epoch"],
+                question=row["question"],
+                config=ChatbotConfig.model_validate(row["config"]),
+                history=_exchanges(
+                    await fetch_all(
+                        self._tx, _SQL["history"], tenant_id=self._tenant, turn_id=row["id"], limit=HISTORY_TURNS
+                    )
+                ),
+            )
+            for row in rows
+        ]
+
+    async def adopt(self, turn_id: TurnId, epoch: int, state: TurnState) -> bool:
+        """Take an open turn of an earlier epoch over; False when it has ended or the epoch is stale."""
+        return await execute(self._tx, _SQL["adopt"], tenant_id=self._tenant, id=turn_id, epoch=epoch, state=state) == 1
 
     async def end(
         self,
@@ -141,19 +183,22 @@ class Turns:
         plan_reason: str | None = None,
         error_code: str | None = None,
     ) -> None:
-        """Close an open turn. Raises StaleEpoch when it is not open under this epoch."""
-        changed = await execute(
-            self._tx,
-            _SQL["end_turn"],
-            tenant_id=self._tenant,
-            id=turn_id,
-            epoch=epoch,
-            state=state,
-            model=model,
-            plan_reason=plan_reason,
-            error_code=error_code,
-        )
-        if changed != 1:
+        """Close an open turn. Raises StaleEpoch when it is not open under this epoch, or has an answer already."""
+        try:
+            row = await fetch_one(
+                self._tx,
+                _SQL["end_turn"],
+                tenant_id=self._tenant,
+                id=turn_id,
+                epoch=epoch,
+                state=state,
+                model=model,
+                plan_reason=plan_reason,
+                error_code=error_code,
+            )
+        except UniqueViolation as error:
+            raise StaleEpoch from error
+        if row is None:
             raise StaleEpoch
 
     async def add_answer(
@@ -164,10 +209,18 @@ class Turns:
         answer: str,
         citations: tuple[Citation, ...],
     ) -> None:
-        """Store the assistant's message with its citations."""
-        await self._insert_message(message_id, session_id, turn_id, MessageRole.ASSISTANT, answer)
+        """Store the assistant's message with its citations; `end`, which must follow, says when it has one already."""
+        await queue(
+            self._tx,
+            _SQL["insert_answer"],
+            tenant_id=self._tenant,
+            id=message_id,
+            session_id=session_id,
+            turn_id=turn_id,
+            content=answer,
+        )
         for citation in citations:
-            await execute(
+            await queue(
                 self._tx,
                 _SQL["insert_citation"],
                 tenant_id=self._tenant,
@@ -182,58 +235,20 @@ class Turns:
                 snippet=citation.snippet,
             )
 
-    async def recent_messages(self, session_id: SessionId, limit: int = 20) -> tuple[PromptMessage, ...]:
-        """The latest answered exchanges, oldest first: user, assistant, user, assistant …"""
-        rows = await fetch_all(
-            self._tx, _SQL["recent_messages"], tenant_id=self._tenant, session_id=session_id, limit=limit
-        )
-        return tuple(PromptMessage(row["role"], row["content"]) for row in reversed(rows))
 
-    async def ended(self, session_id: SessionId, turn_id: TurnId) -> EndedTurn:
-        """Raises NotFound for a turn that this session does not have."""
-        row = await fetch_one(self._tx, _SQL["ended_turn"], tenant_id=self._tenant, session_id=session_id, id=turn_id)
-        if row is None:
-            raise NotFound("There is no such turn.")
-        citations: tuple[Citation, ...] = ()
-        if row["message_id"] is not None:
-            citations = await self._citations(row["message_id"])
-        return EndedTurn(
-            id=row["id"],
-            state=TurnState(row["state"]),
-            model=row["model"] or "",
-            error_code=row["error_code"],
-            message_id=row["message_id"],
-            answer=row["content"] or "",
-            citations=citations,
-            usage=Usage(row["prompt_tokens"], row["completion_tokens"], row["cached_tokens"]),
-        )
+def _raise_refusal(row: DictRow, question: Question) -> None:
+    """Raise what stands against the question, if anything does."""
+    if row["chatbot_id"] is None:
+        raise NotFound("There is no such session.")
+    if row["closed_at"] is not None:
+        raise SessionClosed
+    if (question.edits or question.regenerates) and row["origin_text"] is None:
+        raise NotFound("There is no such message in this session.")
 
-    async def _citations(self, message_id: MessageId) -> tuple[Citation, ...]:
-        rows = await fetch_all(self._tx, _SQL["citations_of"], tenant_id=self._tenant, message_id=message_id)
-        return tuple(
-            Citation(
-                position=row["position"],
-                document_id=DocumentId(row["document_id"]),
-                document_name=row["document_name"],
-                page=row["page"],
-                section=row["section"],
-                start=row["span_start"],
-                end=row["span_end"],
-                snippet=row["snippet"],
-            )
-            for row in rows
-        )
 
-    async def _insert_message(
-        self, message_id: MessageId, session_id: SessionId, turn_id: TurnId, role: MessageRole, content: str
-    ) -> None:
-        await execute(
-            self._tx,
-            _SQL["insert_message"],
-            tenant_id=self._tenant,
-            id=message_id,
-            session_id=session_id,
-            turn_id=turn_id,
-            role=role,
-            content=content,
-        )
+def _exchanges(rows: list[DictRow]) -> tuple[PromptMessage, ...]:
+    return tuple(
+        message
+        for row in reversed(rows)
+        for message in (PromptMessage("user", row["question"]), PromptMessage("assistant", row["answer"]))
+    )

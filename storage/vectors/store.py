@@ -114,6 +114,10 @@ class VectorStore:
         where = None if document_id is None else f"document_id = '{_opaque(document_id)}'"
         return 0 if table is None else int(await table.count_rows(where))
 
+    async def has_table(self, tenant_id: TenantId, chatbot_id: ChatbotId) -> bool:
+        """Whether the bot ever had a document: without, there is nothing to embed a question for."""
+        return await self._open(_key(tenant_id, chatbot_id)) is not None
+
     async def search(
         self,
         tenant_id: TenantId,

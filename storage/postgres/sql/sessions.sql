@@ -1,36 +1,32 @@
 -- name: insert
-insert into sessions (tenant_id, id, chatbot_id, title)
-values (%(tenant_id)s, %(id)s, %(chatbot_id)s, %(title)s)
-returning tenant_id, id, chatbot_id, title, created_at, updated_at;
+insert into sessions (tenant_id, id, chatbot_id, title, visitor_id)
+values (%(tenant_id)s, %(id)s, %(chatbot_id)s, %(title)s, %(visitor_id)s)
+returning tenant_id, id, chatbot_id, title, visitor_id, head_turn_id, closed_at, created_at, updated_at;
 
 -- name: get
-select tenant_id, id, chatbot_id, title, created_at, updated_at
+select tenant_id, id, chatbot_id, title, visitor_id, head_turn_id, closed_at, created_at, updated_at
 from sessions
 where tenant_id = %(tenant_id)s and id = %(id)s;
 
 -- name: list
--- Newest first, after the cursor.
-select tenant_id, id, chatbot_id, title, created_at, updated_at
+-- Newest first, after the cursor; a visitor's own, or everybody's.
+select tenant_id, id, chatbot_id, title, visitor_id, head_turn_id, closed_at, created_at, updated_at
 from sessions
 where tenant_id = %(tenant_id)s and chatbot_id = %(chatbot_id)s
+  and (%(visitor_id)s::uuid is null or visitor_id = %(visitor_id)s::uuid)
   and (%(before)s::uuid is null or id < %(before)s::uuid)
 order by id desc
 limit %(limit)s;
 
--- name: list_messages
--- Oldest first, after the cursor, with the state of the turn and what an answer used.
-select m.id, m.session_id, m.turn_id, m.role, m.content, m.created_at, t.state, t.client_id,
-       u.prompt_tokens, u.completion_tokens, u.cached_tokens
-from messages m
-join turns t on t.tenant_id = m.tenant_id and t.id = m.turn_id
-left join usage_ledger u on u.tenant_id = m.tenant_id and u.turn_id = m.turn_id and m.role = 'assistant'
-where m.tenant_id = %(tenant_id)s and m.session_id = %(session_id)s
-  and (%(after)s::uuid is null or m.id > %(after)s::uuid)
-order by m.id
-limit %(limit)s;
+-- name: update
+-- What is null stays as it is; a session that is closed again keeps its first moment.
+update sessions
+set title = coalesce(%(title)s, title),
+    head_turn_id = coalesce(%(head_turn_id)s::uuid, head_turn_id),
+    closed_at = case %(closed)s::boolean when true then coalesce(closed_at, now()) when false then null else closed_at end,
+    updated_at = now()
+where tenant_id = %(tenant_id)s and id = %(id)s
+returning tenant_id, id, chatbot_id, title, visitor_id, head_turn_id, closed_at, created_at, updated_at;
 
--- name: citations_of
-select message_id, position, document_id, document_name, page, section, span_start, span_end, snippet
-from citations
-where tenant_id = %(tenant_id)s and message_id = any(%(message_ids)s)
-order by message_id, position;
+-- name: delete
+delete from sessions where tenant_id = %(tenant_id)s and id = %(id)s;

@@ -5,52 +5,131 @@ on conflict (tenant_id) do update
     set epoch = tenant_epochs.epoch + 1, host = excluded.host, updated_at = now()
 returning epoch;
 
--- name: hold_epoch
--- Held to the end of the transaction, so that a claim waits for the commit or the commit sees the claim.
-select epoch from tenant_epochs where tenant_id = %(tenant_id)s for share;
-
--- name: interrupt_orphans
--- Turns that an earlier host left open.
-update turns set state = 'interrupted', ended_at = now(), error_code = 'interrupted'
-where tenant_id = %(tenant_id)s and epoch < %(epoch)s and state in ('accepted', 'running')
-returning id;
-
 -- name: tenant_plan
 select plan from tenants where id = %(tenant_id)s;
 
--- name: session_context
--- What a turn needs to start: the bot's live configuration.
-select s.id as session_id, s.chatbot_id, c.name as chatbot_name, c.version, f.config
+-- name: open_session
+-- What a socket needs to know.
+select s.chatbot_id, c.name as chatbot_name, f.config, s.visitor_id, t.plan
 from sessions s
 join chatbots c on c.tenant_id = s.tenant_id and c.id = s.chatbot_id
 join chatbot_configs f on f.tenant_id = c.tenant_id and f.chatbot_id = c.id and f.version = c.version
+join tenants t on t.id = s.tenant_id
 where s.tenant_id = %(tenant_id)s and s.id = %(session_id)s;
 
--- name: by_client_id
-select id, state, user_message_id
-from turns
-where tenant_id = %(tenant_id)s and session_id = %(session_id)s and client_id = %(client_id)s;
+-- name: accept
+-- One round trip for a question: the fence (held to the end of the transaction, so that a claim waits for the commit
+-- or the commit sees the claim), the session, the turn that this client id made before, the turn whose question is
+-- edited or answered again, and, where nothing stands against it, the new turn with its question.
+with held as materialized (
+    select epoch from tenant_epochs where tenant_id = %(tenant_id)s and epoch = %(epoch)s for share
+), place as (
+    select s.id, s.chatbot_id, s.head_turn_id, s.closed_at, c.name, c.version, f.config
+    from sessions s
+    join chatbots c on c.tenant_id = s.tenant_id and c.id = s.chatbot_id
+    join chatbot_configs f on f.tenant_id = c.tenant_id and f.chatbot_id = c.id and f.version = c.version
+    where s.tenant_id = %(tenant_id)s and s.id = %(session_id)s
+), known as (
+    select id, state, user_message_id
+    from turns
+    where tenant_id = %(tenant_id)s and session_id = %(session_id)s and client_id = %(client_id)s
+), origin as (
+    select t.id, t.parent_turn_id, t.user_message_id, m.content
+    from turns t
+    join messages m on m.tenant_id = t.tenant_id and m.id = t.user_message_id
+    where t.tenant_id = %(tenant_id)s and t.session_id = %(session_id)s
+      and (t.id = %(regenerates)s::uuid or (t.user_message_id = %(edits)s::uuid and m.turn_id = t.id))
+), turn as (
+    insert into turns (tenant_id, id, session_id, chatbot_id, config_version, client_id, user_message_id,
+                       parent_turn_id, epoch, state)
+    select %(tenant_id)s, %(id)s, place.id, place.chatbot_id, place.version, %(client_id)s,
+           case when %(regenerates)s::uuid is null then %(message_id)s else origin.user_message_id end,
+           case when origin.id is null then place.head_turn_id else origin.parent_turn_id end,
+           held.epoch, %(state)s
+    from held
+    cross join place
+    left join origin on true
+    where %(admitted)s and place.closed_at is null and not exists (select from known)
+      and (%(regenerates)s::uuid is null and %(edits)s::uuid is null or origin.id is not null)
+    returning id, user_message_id
+), message as (
+    insert into messages (tenant_id, id, session_id, turn_id, role, content)
+    select %(tenant_id)s, turn.user_message_id, %(session_id)s, turn.id, 'user', %(text)s
+    from turn
+    where %(regenerates)s::uuid is null
+), touched as (
+    -- The first question names a session that has no title.
+    update sessions s
+    set updated_at = now(), head_turn_id = turn.id,
+        title = case when s.title = '' then left(%(text)s, 80) else s.title end
+    from turn
+    where s.tenant_id = %(tenant_id)s and s.id = %(session_id)s
+)
+select held.epoch, t.plan, place.chatbot_id, place.name as chatbot_name, place.version, place.config, place.closed_at,
+       known.id as known_id, known.state as known_state, known.user_message_id as known_message_id,
+       turn.id as turn_id, turn.user_message_id, origin.content as origin_text
+from tenants t
+left join held on true
+left join place on true
+left join known on true
+left join turn on true
+left join origin on true
+where t.id = %(tenant_id)s;
 
--- name: insert_turn
-insert into turns (tenant_id, id, session_id, chatbot_id, config_version, client_id, user_message_id, epoch, state)
-values (%(tenant_id)s, %(id)s, %(session_id)s, %(chatbot_id)s, %(config_version)s, %(client_id)s,
-        %(user_message_id)s, %(epoch)s, 'running');
+-- name: history
+-- The answered exchanges above a turn on its own branch, newest first.
+with recursive line as (
+    select id, parent_turn_id, user_message_id, 0 as depth
+    from turns
+    where tenant_id = %(tenant_id)s and id = %(turn_id)s
+    union all
+    select t.id, t.parent_turn_id, t.user_message_id, line.depth + 1
+    from line
+    join turns t on t.tenant_id = %(tenant_id)s and t.id = line.parent_turn_id
+    where line.depth < %(limit)s
+)
+select q.content as question, a.content as answer
+from line
+join messages q on q.tenant_id = %(tenant_id)s and q.id = line.user_message_id
+join messages a on a.tenant_id = %(tenant_id)s and a.turn_id = line.id and a.role = 'assistant'
+where line.depth > 0 and a.content <> ''
+order by line.depth;
 
--- name: insert_message
-insert into messages (tenant_id, id, session_id, turn_id, role, content)
-values (%(tenant_id)s, %(id)s, %(session_id)s, %(turn_id)s, %(role)s, %(content)s);
+-- name: begin
+-- A turn that waited in the queue starts.
+update turns set state = 'running'
+where tenant_id = %(tenant_id)s and id = %(id)s and epoch = %(epoch)s and state = 'accepted';
 
--- name: touch_session
--- The first question names a session that has no title.
-update sessions
-set updated_at = now(), title = case when title = '' then left(%(title)s, 80) else title end
-where tenant_id = %(tenant_id)s and id = %(session_id)s;
+-- name: open_turns
+-- Turns without an end, with what it takes to run them again.
+select t.id, t.session_id, t.chatbot_id, t.epoch, m.content as question, f.config
+from turns t
+join messages m on m.tenant_id = t.tenant_id and m.id = t.user_message_id
+join chatbot_configs f on f.tenant_id = t.tenant_id and f.chatbot_id = t.chatbot_id and f.version = t.config_version
+where t.tenant_id = %(tenant_id)s and t.state in ('accepted', 'running')
+order by t.id;
+
+-- name: adopt
+-- Take an open turn of an earlier epoch over.
+update turns set epoch = %(epoch)s, state = %(state)s
+where tenant_id = %(tenant_id)s and id = %(id)s and state in ('accepted', 'running')
+  and exists (select from tenant_epochs where tenant_id = %(tenant_id)s and epoch = %(epoch)s)
+returning id;
 
 -- name: end_turn
+-- Fenced: another host's claim waits for this transaction, or makes it touch nothing.
+with held as materialized (
+    select epoch from tenant_epochs where tenant_id = %(tenant_id)s and epoch = %(epoch)s for share
+)
 update turns
 set state = %(state)s, model = %(model)s, plan_reason = %(plan_reason)s, error_code = %(error_code)s, ended_at = now()
-where tenant_id = %(tenant_id)s and id = %(id)s and epoch = %(epoch)s and state in ('accepted', 'running')
+where tenant_id = %(tenant_id)s and id = %(id)s and epoch = (select epoch from held)
+  and state in ('accepted', 'running')
 returning id;
+
+-- name: insert_answer
+insert into messages (tenant_id, id, session_id, turn_id, role, content)
+values (%(tenant_id)s, %(id)s, %(session_id)s, %(turn_id)s, 'assistant', %(content)s);
 
 -- name: insert_citation
 insert into citations (tenant_id, message_id, position, document_id, document_name, page, section, span_start,
@@ -58,20 +137,9 @@ insert into citations (tenant_id, message_id, position, document_id, document_na
 values (%(tenant_id)s, %(message_id)s, %(position)s, %(document_id)s, %(document_name)s, %(page)s, %(section)s,
         %(span_start)s, %(span_end)s, %(snippet)s);
 
--- name: recent_messages
--- The latest exchanges whose turn has an answer, newest first.
-select m.role, m.content
-from messages m
-join turns t on t.tenant_id = m.tenant_id and t.id = m.turn_id
-where m.tenant_id = %(tenant_id)s and m.session_id = %(session_id)s and t.state in ('completed', 'stopped')
-  and exists (select from messages a
-              where a.tenant_id = m.tenant_id and a.turn_id = m.turn_id and a.role = 'assistant')
-order by m.turn_id desc, m.id desc
-limit %(limit)s;
-
 -- name: ended_turn
 -- A finished turn with its answer, for a client that comes back after it ended.
-select t.id, t.state, t.model, t.error_code, m.id as message_id, m.content,
+select t.id, t.epoch, t.state, t.model, t.error_code, m.id as message_id, m.content,
        coalesce(u.prompt_tokens, 0) as prompt_tokens, coalesce(u.completion_tokens, 0) as completion_tokens,
        coalesce(u.cached_tokens, 0) as cached_tokens
 from turns t
@@ -84,3 +152,10 @@ select position, document_id, document_name, page, section, span_start, span_end
 from citations
 where tenant_id = %(tenant_id)s and message_id = %(message_id)s
 order by position;
+
+-- name: tenants_with_open_turns
+-- Across tenants: where a turn has no end, and which turns.
+select tenant_id, array_agg(id) as turns
+from turns
+where state in ('accepted', 'running')
+group by tenant_id;

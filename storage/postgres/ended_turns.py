@@ -1,0 +1,65 @@
+"""Turns as they are stored, for readers that come back."""
+
+from dataclasses import dataclass
+
+from domain.conversation import Citation, TurnState
+from domain.errors import NotFound
+from domain.generation import Usage
+from domain.ids import DocumentId, MessageId, SessionId, TenantId, TurnId
+from storage.postgres.database import Transaction, fetch_all, fetch_one
+from storage.postgres.queries import load
+
+_SQL = load("turns")
+
+
+@dataclass(frozen=True, slots=True)
+class EndedTurn:
+    """A turn as it is stored; `message_id` is None when it has no answer."""
+
+    id: TurnId
+    epoch: int
+    state: TurnState
+    model: str
+    error_code: str | None
+    message_id: MessageId | None
+    answer: str
+    citations: tuple[Citation, ...]
+    usage: Usage
+
+
+async def ended_turn(tx: Transaction, tenant_id: TenantId, session_id: SessionId, turn_id: TurnId) -> EndedTurn:
+    """Raises NotFound for a turn that this session does not have."""
+    row = await fetch_one(tx, _SQL["ended_turn"], tenant_id=tenant_id, session_id=session_id, id=turn_id)
+    if row is None:
+        raise NotFound("There is no such turn.")
+    citations: tuple[Citation, ...] = ()
+    if row["message_id"] is not None:
+        citations = await _citations(tx, tenant_id, row["message_id"])
+    return EndedTurn(
+        id=row["id"],
+        epoch=row["epoch"],
+        state=TurnState(row["state"]),
+        model=row["model"] or "",
+        error_code=row["error_code"],
+        message_id=row["message_id"],
+        answer=row["content"] or "",
+        citations=citations,
+        usage=Usage(row["prompt_tokens"], row["completion_tokens"], row["cached_tokens"]),
+    )
+
+
+async def _citations(tx: Transaction, tenant_id: TenantId, message_id: MessageId) -> tuple[Citation, ...]:
+    rows = await fetch_all(tx, _SQL["citations_of"], tenant_id=tenant_id, message_id=message_id)
+    return tuple(
+        Citation(
+            position=row["position"],
+            document_id=DocumentId(row["document_id"]),
+            document_name=row["document_name"],
+            page=row["page"],
+            section=row["section"],
+            start=row["span_start"],
+            end=row["span_end"],
+            snippet=row["snippet"],
+        )
+        for row in rows
+    )

@@ -1,0 +1,23 @@
+-- name: put
+insert into feedback (tenant_id, message_id, rating, comment)
+values (%(tenant_id)s, %(message_id)s, %(rating)s, %(comment)s)
+on conflict (tenant_id, message_id) do update
+    set rating = excluded.rating, comment = excluded.comment, updated_at = now()
+returning rating, comment, updated_at;
+
+-- name: delete
+delete from feedback where tenant_id = %(tenant_id)s and message_id = %(message_id)s;
+
+-- name: list
+-- A chatbot's ratings, newest first, with the beginnings of what was asked and answered.
+select f.message_id, a.session_id, a.turn_id, f.rating, f.comment, left(q.content, 300) as question,
+       left(a.content, 300) as answer, f.created_at, f.updated_at
+from feedback f
+join messages a on a.tenant_id = f.tenant_id and a.id = f.message_id
+join turns t on t.tenant_id = a.tenant_id and t.id = a.turn_id
+join messages q on q.tenant_id = t.tenant_id and q.id = t.user_message_id
+where f.tenant_id = %(tenant_id)s and t.chatbot_id = %(chatbot_id)s
+  and (%(before_at)s::timestamptz is null
+       or (f.created_at, f.message_id) < (%(before_at)s::timestamptz, %(before_id)s::uuid))
+order by f.created_at desc, f.message_id desc
+limit %(limit)s;

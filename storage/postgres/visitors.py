@@ -1,0 +1,64 @@
+"""Visitors of a chatbot: known by the tenant's own name for them, or anonymous."""
+
+from dataclasses import dataclass
+from datetime import datetime
+from uuid import UUID
+
+from domain.ids import ChatbotId, TenantId, VisitorId, new_uuid
+from storage.postgres.database import Transaction, fetch_all, fetch_one
+from storage.postgres.queries import load
+
+_SQL = load("visitors")
+
+
+@dataclass(frozen=True, slots=True)
+class Visitor:
+    id: VisitorId
+    external_id: str | None
+    """The tenant's own name for the person; None for an anonymous visitor."""
+    created_at: datetime
+    last_seen_at: datetime
+    sessions: int
+
+
+class Visitors:
+    def __init__(self, tx: Transaction) -> None:
+        self._tx = tx
+
+    async def tenant_of_chatbot(self, chatbot_id: ChatbotId) -> TenantId | None:
+        """Whose bot this is; needs a system transaction."""
+        row = await fetch_one(self._tx, _SQL["tenant_of_chatbot"], chatbot_id=chatbot_id)
+        return TenantId(row["tenant_id"]) if row else None
+
+    async def insert(self, tenant_id: TenantId, chatbot_id: ChatbotId) -> VisitorId:
+        """A new anonymous visitor."""
+        row = await fetch_one(self._tx, _SQL["insert"], tenant_id=tenant_id, id=new_uuid(), chatbot_id=chatbot_id)
+        assert row is not None
+        return VisitorId(row["id"])
+
+    async def identify(self, tenant_id: TenantId, chatbot_id: ChatbotId, external_id: str) -> VisitorId:
+        """The visitor of this name, made when there is none; the caller has checked the claim to it."""
+        row = await fetch_one(
+            self._tx,
+            _SQL["identify"],
+            tenant_id=tenant_id,
+            id=new_uuid(),
+            chatbot_id=chatbot_id,
+            external_id=external_id,
+        )
+        assert row is not None
+        return VisitorId(row["id"])
+
+    async def welcome_back(self, tenant_id: TenantId, chatbot_id: ChatbotId, visitor_id: VisitorId) -> bool:
+        """False when the bot has no such anonymous visitor."""
+        row = await fetch_one(self._tx, _SQL["welcome_back"], tenant_id=tenant_id, chatbot_id=chatbot_id, id=visitor_id)
+        return row is not None
+
+    async def list_page(
+        self, tenant_id: TenantId, chatbot_id: ChatbotId, limit: int, before: UUID | None = None
+    ) -> list[Visitor]:
+        """Up to `limit` visitors, newest first, older than `before`."""
+        rows = await fetch_all(
+            self._tx, _SQL["list"], tenant_id=tenant_id, chatbot_id=chatbot_id, limit=limit, before=before
+        )
+        return [Visitor(**row) for row in rows]
