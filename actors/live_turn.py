@@ -1,54 +1,119 @@
-"""The numbered events of one turn, kept for replay and followed by any number of readers."""
+"""The numbered events of one turn: published, made safe against this process's death, then shown to followers."""
 
 import asyncio
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Callable, Sequence
 from typing import Any
 
-from domain.ids import SessionId, TurnId
+from domain.errors import InvalidInput, Unavailable
+from domain.ids import SessionId, TenantId, TurnId
 
 Event = dict[str, Any]
 
 
 class LiveTurn:
-    """Events are dicts `{"k": kind, "turn": id, "seq": n, …}`; seq is 0 for the ack, then 1, 2, 3 … without gaps."""
+    """Events are dicts `{"k": kind, "turn": id, "epoch": e, "seq": n, …}`; seq is 1, 2, 3 … without gaps.
 
-    def __init__(self, turn_id: TurnId, session_id: SessionId, first: int = 1) -> None:
-        """`first` is the seq of the first event, where earlier ones are not kept."""
-        self._before = first - 1
+    A follower sees an event only after it was `stored` (or the log gave up on it), so that no reader ever has one that
+    the process taking over does not know. Tokens that wait to be stored are merged into one event.
+    """
+
+    def __init__(
+        self,
+        tenant_id: TenantId,
+        turn_id: TurnId,
+        session_id: SessionId,
+        epoch: int,
+        save: Callable[["LiveTurn"], None],
+        earlier: Sequence[Event] = (),
+    ) -> None:
+        """`earlier` are the events that another process published; `save` is called when there are new ones."""
+        self.tenant_id = tenant_id
         self.turn_id = turn_id
         self.session_id = session_id
+        self.epoch = epoch
         self.ended = False
-        self._events: list[Event] = []
+        self.abandoned = False
+        self.stored = 0
+        """How many events are in this epoch's log."""
+        self._turn = str(turn_id)
+        self._save = save
+        self._events: list[Event] = list(earlier)
+        self._sealed = self._shown = len(earlier)
         self._waiters: list[asyncio.Future[None]] = []
 
     @property
     def seq(self) -> int:
-        """The number of the latest event."""
-        return self._before + len(self._events)
+        """The number of the latest event that followers can see."""
+        return self._shown
+
+    @property
+    def has_text(self) -> bool:
+        return any(event["k"] == "token" for event in self._events)
 
     def publish(self, kind: str, **fields: Any) -> None:
-        """Append the next event and wake the followers."""
-        self._events.append({"k": kind, "turn": str(self.turn_id), "seq": self.seq + 1, **fields})
-        self._wake()
+        """Append the next event."""
+        events = self._events
+        if kind == "token" and len(events) > self._sealed and events[-1]["k"] == "token":
+            events[-1]["text"] += fields["text"]
+            events[-1]["n"] += fields["n"]
+        else:
+            events.append({"k": kind, "turn": self._turn, "epoch": self.epoch, "seq": len(events) + 1, **fields})
+        self._save(self)
 
     def end(self, kind: str, **fields: Any) -> None:
         """Append the last event."""
         self.ended = True
         self.publish(kind, **fields)
 
-    async def follow(self, after: int = 0) -> AsyncGenerator[Event, None]:
-        """Events with a seq above `after`: those that exist, then live ones until the turn ends."""
-        position = max(after - self._before, 0)
+    def abandon(self) -> None:
+        """Another process has the turn: followers are sent there."""
+        self.abandoned = True
+        self._wake()
+
+    def take(self) -> list[Event]:
+        """The events that are to be stored; they change no more."""
+        self._sealed = len(self._events)
+        return self._events[self.stored :]
+
+    def show(self, stored: int | None = None) -> None:
+        """Let followers see what was taken; `stored` is how many events the log has now."""
+        if stored is not None:
+            self.stored = stored
+        else:
+            self._sealed = len(self._events)
+        self._shown = max(self._shown, self._sealed if stored is None else stored)
+        self._wake()
+
+    async def follow(self, after: int = 0, epoch: int | None = None) -> AsyncGenerator[Event, None]:
+        """Events with a seq above `after`: those that exist, then live ones until the turn ends.
+
+        `epoch` is that of the reader's event `after`: when that event is another one here, the text so far comes as a
+        `gap`. Raises InvalidInput for a seq that is still to come, Unavailable when another process has the turn.
+        """
+        if after > self._shown:
+            raise InvalidInput("The turn has no event of that number yet.")
+        position = after
+        if after and epoch is not None and self._events[after - 1]["epoch"] != epoch:
+            yield self._gap()
+            position = self._shown
         while True:
-            while position < len(self._events):
+            while position < self._shown:
                 event = self._events[position]
                 position += 1
                 yield event
-            if self.ended:
+            if self.ended and position == len(self._events):
                 return
+            if self.abandoned:
+                raise Unavailable("The conversation moved to another process; try again.")
             waiter = asyncio.get_running_loop().create_future()
             self._waiters.append(waiter)
             await waiter
+
+    def _gap(self) -> Event:
+        """The text of everything that followers can see, under the number of the last of it before the end."""
+        shown = self._events[: self._shown]
+        text = "".join(event["text"] for event in shown if event["k"] == "token")
+        return {"k": "gap", "turn": self._turn, "epoch": self.epoch, "seq": len(shown), "text": text}
 
     def _wake(self) -> None:
         waiters, self._waiters = self._waiters, []

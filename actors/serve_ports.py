@@ -1,11 +1,14 @@
 """The turn's ports over the real parts: Serve handles, engine streams and LanceDB."""
 
+import asyncio
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing
 from typing import Any
 
+from grpc import RpcError
 from ray import serve
 from ray.exceptions import RayError, RayTaskError
+from ray.serve.exceptions import RayServeException
 
 from actors.streams import StreamPool
 from domain.chatbot import ChatbotConfig
@@ -18,14 +21,24 @@ from domain.ports import QueryEmbedder
 from storage.vectors import VectorStore
 
 APPLICATION = "loquent"
+TRY_AGAIN_SECONDS = (0.1, 0.3, 0.6, 1.0, 2.0, 3.0)
+"""Between the tries of a call whose replica is gone: Serve has another one within seconds."""
+REPORT_SECONDS = 1.0
 
 
-def _cause(error: RayError) -> AppError:
-    """What a remote call failed with, as an error of ours."""
-    cause = getattr(error, "cause", None)
-    if isinstance(error, RayTaskError) and isinstance(cause, AppError):
-        return cause
-    return Unavailable()
+async def _call(method: Any, *arguments: Any) -> Any:
+    """A call that may be repeated. Raises the AppError that the method raised, Unavailable when nobody answers."""
+    for pause in (*TRY_AGAIN_SECONDS, None):
+        try:
+            return await method.remote(*arguments)
+        except AppError:
+            # Ray's errors are instances of their cause as well.
+            raise
+        except (RayError, RayServeException, RpcError) as error:
+            if pause is None or isinstance(error, RayTaskError):
+                raise Unavailable from error
+        await asyncio.sleep(pause)
+    raise AssertionError
 
 
 class ServePlanner:
@@ -33,17 +46,28 @@ class ServePlanner:
 
     def __init__(self) -> None:
         self._router: Any = serve.get_deployment_handle("LlmRouter", APPLICATION)
+        self._well: set[tuple[str, str]] = set()
+        """Engines and addresses that answered since the last report."""
 
     async def plan(self, tenant_id: TenantId, model: str, prompt_tokens: int) -> Plan:
-        try:
-            plan: Plan = await self._router.plan.remote(str(tenant_id), model, prompt_tokens)
-        except RayError as error:
-            raise _cause(error) from error
+        plan: Plan = await _call(self._router.plan, str(tenant_id), model, prompt_tokens)
         return plan
 
     async def report(self, target: EngineTarget, ok: bool) -> None:
+        """Failures at once, what went well once in a while: a breaker counts failures in a row."""
         # A lost report only delays a breaker; the turn must not wait for it or fail by it.
-        self._router.report.remote(target.engine, target.address, ok)
+        place = (target.engine, target.address)
+        if not ok:
+            self._well.discard(place)
+            self._router.report.remote(*place, False)
+        elif place not in self._well:
+            self._well.add(place)
+            asyncio.get_running_loop().call_later(REPORT_SECONDS, self._report_well, place)
+
+    def _report_well(self, place: tuple[str, str]) -> None:
+        if place in self._well:
+            self._well.discard(place)
+            self._router.report.remote(*place, True)
 
 
 class ServeEmbedder:
@@ -53,10 +77,7 @@ class ServeEmbedder:
         self._embedder: Any = serve.get_deployment_handle("Embedder", APPLICATION)
 
     async def embed(self, texts: Sequence[str]) -> list[list[float]]:
-        try:
-            vectors = await self._embedder.embed.remote(list(texts))
-        except RayError as error:
-            raise _cause(error) from error
+        vectors = await _call(self._embedder.embed, list(texts))
         result: list[list[float]] = vectors.tolist()
         return result
 
@@ -71,6 +92,8 @@ class LanceRetriever:
     async def retrieve(
         self, tenant_id: TenantId, chatbot_id: ChatbotId, question: str, config: ChatbotConfig
     ) -> list[Passage]:
+        if not await self._vectors.has_table(tenant_id, chatbot_id):
+            return []
         [vector] = await self._embedder.embed([question])
         return await self._vectors.search(
             tenant_id,

@@ -9,33 +9,43 @@ from uuid import UUID
 
 import structlog
 
+from actors.announcements import Announcements
+from actors.fair_share import FairShare
 from actors.live_turn import Event
 from actors.loops import repeat, run_until_closed
 from actors.node import stream_host
+from actors.replay_log import PATIENCE_SECONDS, ReplayLog
+from actors.running_turn import TurnTools
 from actors.serve_ports import LanceRetriever, ServeEmbedder, ServePlanner, StreamGenerator
 from actors.streams import StreamPool, StreamServer
-from actors.tenant_actor import TenantActor
+from actors.tenant_actor import HostParts, TenantActor
 from actors.turn_record import TurnRecord
 from configs.logs import configure_logs
 from configs.settings import Settings
 from configs.tables import load_models, load_moderation, load_plans
+from domain.conversation import Question
 from domain.errors import InvalidInput, StaleEpoch
-from domain.ids import SessionId, TenantId, TurnId
+from domain.ids import MessageId, SessionId, TenantId, TurnId
 from domain.moderation import RuleGuard
+from domain.placement import slot_of
 from domain.prompt import Window
 from domain.turn import TurnPorts
 from storage.models.tokenizer import load_token_counter
-from storage.postgres.database import Database, tenant_tx
+from storage.postgres.database import Database, system_tx, tenant_tx
 from storage.postgres.ledger import Ledger
+from storage.postgres.open_turns import tenants_with_open_turns
 from storage.postgres.turns import Turns
-from storage.redis.client import connect_redis
+from storage.redis.client import connect_redis, connect_redis_for_bytes
 from storage.redis.registry import Endpoint, EndpointRegistry
+from storage.redis.turn_events import TurnEvents
 from storage.vectors import VectorStore
 
 log = structlog.get_logger()
 
 SERVICE = "session-host"
 IDLE_SECONDS = 600.0
+SWEEP_SECONDS = 1.0
+"""How often the host looks for turns that nobody runs."""
 
 
 class SessionHost:
@@ -51,6 +61,7 @@ class SessionHost:
         self._stack = AsyncExitStack()
         self._starting = asyncio.Lock()
         self._address = ""
+        self._announcements = Announcements()
 
     async def start(self) -> str:
         """Open pools, ports and the stream server, and announce it; returns the address. Harmless when it runs."""
@@ -66,25 +77,44 @@ class SessionHost:
         self._stack.push_async_callback(self._db.close)
         redis = connect_redis(settings.redis_url or "")
         self._stack.push_async_callback(redis.aclose)
+        events = connect_redis_for_bytes(settings.redis_url or "", PATIENCE_SECONDS)
+        self._stack.push_async_callback(events.aclose)
         secret = settings.secret_key.get_secret_value()
         pool = StreamPool(secret)
         self._stack.push_async_callback(pool.close)
-        self._record = TurnRecord(self._db, self._table)
         self._planner = ServePlanner()
         self._retriever = LanceRetriever(ServeEmbedder(), VectorStore(settings.objects_url))
         self._generator = StreamGenerator(pool)
         self._guard = RuleGuard((rule.name, rule.pattern, rule.refusal) for rule in load_moderation())
-        host = stream_host(settings)
-        server = await StreamServer.open(
-            {"open_session": self._open_session, "submit": self._submit, "follow": self._follow, "stop": self._stop},
-            secret=secret,
-            host=host,
+        replay = ReplayLog(TurnEvents(events))
+        self._parts = HostParts(
+            tools=TurnTools(self._db, TurnRecord(self._db, self._table), self._ports, settings.turn_timeout_seconds),
+            plans=load_plans(),
+            share=FairShare(settings.max_running_turns),
+            replay=replay,
+            resolve_model=self._resolve_model,
+            announce=self._announcements.publish,
+            restart_orphans=settings.orphaned_turns == "restart",
         )
+        host = stream_host(settings)
+        methods = {
+            "open_session": self._open_session,
+            "submit": self._submit,
+            "follow": self._follow,
+            "stop": self._stop,
+            "watch": self._announcements.watch,
+        }
+        server = await StreamServer.open(methods, secret=secret, host=host)
         self._stack.push_async_callback(server.close)
         self._address = f"{host}:{server.port}"
         endpoint = Endpoint(SERVICE, str(self._slot), self._address)
-        announced = EndpointRegistry(redis).keep_announced(lambda: endpoint)
-        run_until_closed(self._stack, announced, repeat("passivate", self._passivate, 30))
+        run_until_closed(
+            self._stack,
+            replay.run(),
+            EndpointRegistry(redis).keep_announced(lambda: endpoint),
+            repeat("sweep", self._sweep, SWEEP_SECONDS),
+            repeat("passivate", self._passivate, 30),
+        )
         log.info("session_host.started", slot=self._slot, address=self._address)
 
     async def close(self) -> None:
@@ -97,17 +127,17 @@ class SessionHost:
         yield await actor.open_session(_session(payload))
 
     async def _submit(self, payload: dict[str, Any]) -> AsyncGenerator[Event, None]:
-        session_id, client_id, text = _session(payload), str(payload["client_id"]), str(payload["text"])
+        session_id, question = _session(payload), _question(payload)
         # The turn's task inherits the context, so that its log lines name the request.
         structlog.contextvars.bind_contextvars(request_id=str(payload.get("request_id", "")))
         actor = await self._actor(payload)
-        events = actor.submit(session_id, client_id, text)
+        events = actor.submit(session_id, question)
         try:
             first = await anext(events)
         except StaleEpoch:
             # Another host had the tenant for a while; nothing was stored, so take it back and try once more.
             self._tenants.pop(actor.tenant_id, None)
-            events = (await self._actor(payload)).submit(session_id, client_id, text)
+            events = (await self._actor(payload)).submit(session_id, question)
             first = await anext(events)
         yield first
         async for event in events:
@@ -116,7 +146,9 @@ class SessionHost:
     async def _follow(self, payload: dict[str, Any]) -> AsyncGenerator[Event, None]:
         actor = await self._actor(payload)
         turn_id = TurnId(_uuid(payload["turn_id"]))
-        async for event in actor.follow(_session(payload), turn_id, int(payload.get("seq", 0))):
+        epoch = payload.get("epoch")
+        after = int(payload.get("seq", 0))
+        async for event in actor.follow(_session(payload), turn_id, after, None if epoch is None else int(epoch)):
             yield event
 
     async def _stop(self, payload: dict[str, Any]) -> AsyncGenerator[dict[str, Any], None]:
@@ -126,7 +158,9 @@ class SessionHost:
 
     async def _actor(self, payload: dict[str, Any]) -> TenantActor:
         """The tenant's live object, activated on first use."""
-        tenant_id = TenantId(_uuid(payload["tenant_id"]))
+        return await self._actor_of(TenantId(_uuid(payload["tenant_id"])))
+
+    async def _actor_of(self, tenant_id: TenantId) -> TenantActor:
         actor = self._tenants.get(tenant_id)
         if actor is not None:
             return actor
@@ -138,25 +172,32 @@ class SessionHost:
         return actor
 
     async def _activate(self, tenant_id: TenantId) -> TenantActor:
-        """Claim the tenant's epoch, close what earlier hosts left open, and read the month's usage."""
+        """Claim the tenant's epoch, read the month's usage, and take over what earlier hosts left open."""
         async with tenant_tx(self._db, tenant_id) as tx:
             turns = Turns(tx, tenant_id)
-            await turns.plan_key()
+            plan = await turns.plan_key()
             epoch = await turns.claim_epoch(f"session-host-{self._slot}")
-            orphans = await turns.interrupt_orphans(epoch)
             used = await Ledger(tx).tokens_this_month(tenant_id)
-        log.info("tenant.activated", tenant=str(tenant_id), epoch=epoch, orphans=orphans)
-        return TenantActor(
-            tenant_id=tenant_id,
-            epoch=epoch,
-            used_tokens=used,
-            db=self._db,
-            plans=load_plans(),
-            ports_of=self._ports,
-            record=self._record,
-            resolve_model=self._resolve_model,
-            turn_timeout=self._settings.turn_timeout_seconds,
-        )
+        actor = TenantActor(self._parts, tenant_id, epoch, plan, used)
+        taken = await actor.recover()
+        log.info("tenant.activated", tenant=str(tenant_id), epoch=epoch, taken_over=taken)
+        return actor
+
+    async def _sweep(self) -> None:
+        """Take over every open turn of this host's tenants that nobody runs."""
+        async with system_tx(self._db) as tx:
+            found = await tenants_with_open_turns(tx)
+        for tenant_id, turns in found.items():
+            if slot_of(tenant_id, self._settings.session_hosts) != self._slot:
+                continue
+            actor = self._tenants.get(tenant_id)
+            if actor is not None and all(actor.runs(turn) for turn in turns):
+                continue
+            try:
+                # Of a tenant that sleeps, the activation does it.
+                await (self._actor_of(tenant_id) if actor is None else actor.recover())
+            except StaleEpoch:
+                self._tenants.pop(tenant_id, None)
 
     def _resolve_model(self, model: str) -> str:
         key = self._settings.default_model if model == "default" else model
@@ -192,3 +233,13 @@ def _uuid(value: Any) -> UUID:
 
 def _session(payload: dict[str, Any]) -> SessionId:
     return SessionId(_uuid(payload["session_id"]))
+
+
+def _question(payload: dict[str, Any]) -> Question:
+    edits, regenerates = payload.get("edits"), payload.get("regenerates")
+    return Question(
+        client_id=str(payload["client_id"]),
+        text=str(payload.get("text", "")),
+        edits=MessageId(_uuid(edits)) if edits else None,
+        regenerates=TurnId(_uuid(regenerates)) if regenerates else None,
+    )

@@ -1,4 +1,4 @@
-"""The live object of one tenant: admits turns, keeps the budget, runs one turn per session, commits the outcome."""
+"""The live object of one tenant: admits turns, keeps the budget, runs one turn per session, takes over open ones."""
 
 import asyncio
 import time
@@ -9,72 +9,57 @@ from weakref import WeakValueDictionary
 
 import structlog
 
+from actors.budget import TokenBudget
+from actors.fair_share import FairShare, Share, Ticket
 from actors.live_turn import Event, LiveTurn
-from actors.turn_record import TurnRecord, citation_fields
-from domain.conversation import TurnState
-from domain.errors import (
-    AppError,
-    EngineFailed,
-    InvalidInput,
-    NotFound,
-    QuotaExceeded,
-    RateLimited,
-    StaleEpoch,
-    TurnRunning,
-)
+from actors.orphan import outcome_of
+from actors.replay_log import ReplayLog
+from actors.running_turn import RunningTurn, TurnTools
+from domain.conversation import Question, TurnState
+from domain.errors import AppError, NotFound, QuotaExceeded, TurnRunning, Unavailable
 from domain.ids import MessageId, SessionId, TenantId, TurnId, new_uuid
 from domain.plans import Plan
-from domain.turn import AnswerEnded, AnswerText, StageReached, StopSignal, TurnInput, TurnPorts, run_turn
-from storage.postgres.database import Database, tenant_tx
+from domain.turn import TurnInput
+from storage.postgres.database import tenant_tx
 from storage.postgres.ledger import Ledger
-from storage.postgres.turns import SessionContext, Turns
+from storage.postgres.messages import Messages
+from storage.postgres.turns import Accepted, StoredTurn, Turns
 
 log = structlog.get_logger()
 
 REPLAY_SECONDS = 60.0
 """How long an ended turn stays in memory for readers that come back."""
+ADMIT_PAUSES = (0.1, 0.3, 1.0, 2.0, 4.0)
+"""Between the tries to store a question while the database is away."""
 
-PortsOf = Callable[[str, Callable[[int], None]], TurnPorts]
-"""Makes the ports of a turn from the model's key and the budget's `reserve`."""
 
+@dataclass(frozen=True, slots=True)
+class HostParts:
+    """What the tenants of a session host share."""
 
-@dataclass(slots=True)
-class _Running:
-    live: LiveTurn
-    stop: StopSignal
-    task: asyncio.Task[None] | None = None
-    reserved: int = 0
-    streaming: bool = False
-    """True while a stop can still change the outcome."""
+    tools: TurnTools
+    plans: dict[str, Plan]
+    share: FairShare
+    replay: ReplayLog
+    resolve_model: Callable[[str], str]
+    announce: Callable[[LiveTurn], None]
+    """Called with every turn that begins."""
+    restart_orphans: bool
+    """Whether a turn of a dead process runs again when nothing of its answer was shown."""
 
 
 class TenantActor:
     """A cache over PostgreSQL with an epoch: once another host claims the tenant, nothing here can commit."""
 
-    def __init__(
-        self,
-        tenant_id: TenantId,
-        epoch: int,
-        used_tokens: int,
-        db: Database,
-        plans: dict[str, Plan],
-        ports_of: PortsOf,
-        record: TurnRecord,
-        resolve_model: Callable[[str], str],
-        turn_timeout: float,
-    ) -> None:
+    def __init__(self, parts: HostParts, tenant_id: TenantId, epoch: int, plan_key: str, used_tokens: int) -> None:
         self.tenant_id = tenant_id
         self.epoch = epoch
         self.last_used = time.monotonic()
-        self._db = db
-        self._plans = plans
-        self._ports_of = ports_of
-        self._record = record
-        self._resolve_model = resolve_model
-        self._turn_timeout = turn_timeout
-        self._used = used_tokens
-        self._month = time.gmtime()[:2]
-        self._running: dict[SessionId, _Running] = {}
+        self._parts = parts
+        self._db = parts.tools.db
+        self._plan = self._plan_of(plan_key)
+        self._budget = TokenBudget(used_tokens)
+        self._running: dict[SessionId, RunningTurn] = {}
         self._recent: dict[TurnId, LiveTurn] = {}
         self._locks: WeakValueDictionary[SessionId, asyncio.Lock] = WeakValueDictionary()
 
@@ -86,55 +71,60 @@ class TenantActor:
         """What a socket needs to say `ready`. Raises NotFound."""
         self.last_used = time.monotonic()
         async with tenant_tx(self._db, self.tenant_id) as tx:
-            turns = Turns(tx, self.tenant_id)
-            context = await turns.session_context(session_id)
-            plan = self._plan(await turns.plan_key())
+            info = await Turns(tx, self.tenant_id).open_session(session_id)
+            undelivered = await Messages(tx).undelivered(self.tenant_id, session_id)
+        self._plan = self._plan_of(info.plan)
         running = self._running.get(session_id)
+        live = running.live if running else None
         return {
-            "chatbot_id": str(context.chatbot_id),
-            "chatbot_name": context.chatbot_name,
-            "greeting": context.config.greeting,
-            "active_turn": {"turn_id": str(running.live.turn_id), "seq": running.live.seq} if running else None,
-            "max_connections": plan.limits.max_connections,
+            "chatbot_id": str(info.chatbot_id),
+            "chatbot_name": info.chatbot_name,
+            "greeting": info.config.greeting,
+            "visitor_id": info.visitor_id,
+            "active_turn": {"turn_id": str(live.turn_id), "epoch": live.epoch, "seq": live.seq} if live else None,
+            "undelivered": [{"turn_id": str(turn), "message_id": str(message)} for turn, message in undelivered],
+            "max_connections": self._plan.limits.max_connections,
         }
 
-    async def submit(self, session_id: SessionId, client_id: str, text: str) -> AsyncGenerator[Event, None]:
+    async def submit(self, session_id: SessionId, question: Question) -> AsyncGenerator[Event, None]:
         """Commit the question, then stream: ack first, then the turn's events. A resend streams the first turn.
 
-        Raises NotFound, TurnRunning, QuotaExceeded, RateLimited, StaleEpoch (nothing was stored).
+        Raises NotFound, TurnRunning, SessionClosed, QuotaExceeded, RateLimited, StaleEpoch (nothing was stored).
         """
         self.last_used = time.monotonic()
-        lock = self._locks.setdefault(session_id, asyncio.Lock())
-
-        async def admit() -> tuple[TurnId, MessageId, bool]:
-            async with lock:
-                return await self._admit(session_id, client_id, text)
-
         # A caller that leaves between the commit and the start must not leave a turn that nobody runs.
-        turn_id, message_id, duplicate = await asyncio.shield(asyncio.create_task(admit()))
+        accepted = await asyncio.shield(asyncio.create_task(self._admit(session_id, question)))
         yield {
             "k": "ack",
-            "turn": str(turn_id),
+            "turn": str(accepted.turn_id),
+            "epoch": self.epoch,
             "seq": 0,
-            "message_id": str(message_id),
-            "client_id": client_id,
-            "duplicate": duplicate,
+            "message_id": str(accepted.message_id),
+            "client_id": question.client_id,
+            "duplicate": accepted.turn is None,
         }
-        async for event in self.follow(session_id, turn_id, 0):
+        async for event in self.follow(session_id, accepted.turn_id, 0):
             yield event
 
-    async def follow(self, session_id: SessionId, turn_id: TurnId, after: int) -> AsyncGenerator[Event, None]:
-        """A turn's events after `after`, live or from storage. Raises NotFound, or InvalidInput for a seq to come."""
-        after = max(after, 0)
+    async def follow(
+        self, session_id: SessionId, turn_id: TurnId, after: int, epoch: int | None = None
+    ) -> AsyncGenerator[Event, None]:
+        """A turn's events after `after`, live or from storage.
+
+        Raises NotFound, InvalidInput for a seq to come, Unavailable for a turn that is still to be taken over.
+        """
         self.last_used = time.monotonic()
+        after = max(after, 0)
         live = self._recent.get(turn_id)
-        if live is None:
-            live = await self._record.replay(self.tenant_id, session_id, turn_id, after)
-        elif live.session_id != session_id:
+        if live is not None and live.session_id != session_id:
             raise NotFound("There is no such turn.")
-        if after > live.seq:
-            raise InvalidInput("The turn has no event of that number yet.")
-        async for event in live.follow(after):
+        if live is None:
+            live = await self._logged(session_id, turn_id)
+        if live is not None:
+            async for event in live.follow(after, epoch):
+                yield event
+            return
+        for event in await self._parts.tools.record.replay(self.tenant_id, session_id, turn_id, after):
             yield event
 
     async def stop(self, session_id: SessionId, turn_id: TurnId | None) -> bool:
@@ -142,124 +132,146 @@ class TenantActor:
         running = self._running.get(session_id)
         if running is None or turn_id not in (None, running.live.turn_id):
             return False
-        if running.task is None or not running.streaming:
-            return False
-        if not running.stop.requested:
-            running.stop.requested = True
-            running.task.cancel()
-        return True
+        return running.stop()
+
+    async def recover(self) -> int:
+        """Take over every open turn of the tenant that does not run here; how many. Raises StaleEpoch."""
+        async with tenant_tx(self._db, self.tenant_id) as tx:
+            turns = await Turns(tx, self.tenant_id).open_turns()
+        return sum([await self._adopt(turn) for turn in turns if turn.id not in self._recent])
+
+    def runs(self, turn_id: TurnId) -> bool:
+        return turn_id in self._recent
 
     async def close(self) -> None:
-        """Cancel what runs; the turns stay open in storage until the next epoch closes them."""
-        tasks = [running.task for running in self._running.values() if running.task]
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+        """Cancel what runs; the turns stay open in storage until the next epoch takes them over."""
+        await asyncio.gather(*(running.close() for running in list(self._running.values())))
 
-    async def _admit(self, session_id: SessionId, client_id: str, text: str) -> tuple[TurnId, MessageId, bool]:
-        """Under the session's lock: find the turn of this client id or store a new one and start it."""
-        turn_id, message_id = TurnId(new_uuid()), MessageId(new_uuid())
-        async with tenant_tx(self._db, self.tenant_id) as tx:
-            turns = Turns(tx, self.tenant_id)
-            await turns.require_epoch(self.epoch)
-            context = await turns.session_context(session_id)
-            known = await turns.find(session_id, client_id)
-            if known is not None:
-                return known.id, known.message_id, True
+    async def _logged(self, session_id: SessionId, turn_id: TurnId) -> LiveTurn | None:
+        """An ended turn of another process as long as its events are kept. Raises NotFound."""
+        epoch = await self._parts.tools.record.epoch_of(self.tenant_id, session_id, turn_id)
+        events = await self._parts.replay.read(self.tenant_id, turn_id, epoch)
+        if not events or events[-1]["k"] not in ("done", "error"):
+            return None
+        live = LiveTurn(self.tenant_id, turn_id, session_id, epoch, lambda _: None, events)
+        live.ended = True
+        return live
+
+    async def _admit(self, session_id: SessionId, question: Question) -> Accepted:
+        """Store and start, trying again while the database is away: the client's id makes that harmless."""
+        lock = self._locks.setdefault(session_id, asyncio.Lock())
+        for pause in ADMIT_PAUSES:
+            try:
+                async with lock:
+                    accepted = await self._try_to_admit(session_id, question)
+                break
+            except Unavailable:
+                await asyncio.sleep(pause)
+        else:
+            async with lock:
+                accepted = await self._try_to_admit(session_id, question)
+        if accepted.turn is None and accepted.is_open and accepted.turn_id not in self._recent:
+            # Stored by a try whose answer was lost.
+            await self.recover()
+        return accepted
+
+    async def _try_to_admit(self, session_id: SessionId, question: Question) -> Accepted:
+        """Under the session's lock: find the turn of this client id, or store a new one and start it."""
+        ticket: Ticket | None = None
+        refusal: AppError | None = None
+        try:
             if session_id in self._running:
                 raise TurnRunning
-            plan = self._plan(await turns.plan_key())
-            if len(self._running) >= plan.limits.max_concurrent_turns:
-                raise RateLimited("Too many answers are being written at once; try again shortly.", retry_after=2)
-            await self._roll_month(tx)
-            plan.allow_tokens(self._used + self._reserved, 1)
-            history = await turns.recent_messages(session_id)
-            model = self._resolve_model(context.config.model)
-            await turns.accept(context, turn_id, message_id, client_id, text, self.epoch)
-        self._start(
-            TurnInput(turn_id, self.tenant_id, context.chatbot_id, context.config, model, text, history), context, plan
-        )
-        return turn_id, message_id, False
-
-    def _start(self, turn: TurnInput, context: SessionContext, plan: Plan) -> None:
-        running = _Running(LiveTurn(turn.turn_id, context.session_id), StopSignal())
-
-        def reserve(tokens: int) -> None:
-            plan.allow_tokens(self._used + self._reserved, tokens)
-            running.reserved += tokens
-
-        self._running[context.session_id] = running
-        self._recent[turn.turn_id] = running.live
-        running.task = asyncio.create_task(self._run(turn, context, running, reserve))
-
-    async def _run(
-        self, turn: TurnInput, context: SessionContext, running: _Running, reserve: Callable[[int], None]
-    ) -> None:
-        """Drive the turn to its end; whatever happens, followers get a last event and the session is free again."""
-        live = running.live
-        logger = log.bind(tenant=str(self.tenant_id), session=str(context.session_id), turn=str(turn.turn_id))
-        try:
-            ended = await self._stream(turn, running, self._ports_of(turn.model, reserve))
-            message_id = MessageId(new_uuid())
-            await self._record.complete(turn, context, self.epoch, message_id, ended)
-            self._used += ended.usage.total_tokens
-            if ended.citations:
-                live.publish("citations", citations=[citation_fields(c) for c in ended.citations])
-            usage = [ended.usage.prompt_tokens, ended.usage.completion_tokens, ended.usage.cached_tokens]
-            live.end("done", message_id=str(message_id), state=ended.state.value, model=ended.model, usage=usage)
-            logger.info("turn.ended", state=ended.state.value, tokens=ended.usage.total_tokens)
-        except asyncio.CancelledError:
-            live.end("error", code="interrupted", message="The answer was interrupted; ask again.")
+            await self._allow()
+            ticket = self._parts.share.enter(self.tenant_id, self._share)
+        except Unavailable:
+            raise
         except AppError as error:
-            logger.warning("turn.failed", code=error.code, cause=repr(error.__cause__))
-            await self._fail(turn, error.code)
-            live.end("error", code=error.code, message=error.message)
-        except Exception:
-            logger.exception("turn.failed", code=AppError.code)
-            await self._fail(turn, AppError.code)
-            live.end("error", code=AppError.code, message=AppError.default)
-        finally:
-            self._running.pop(context.session_id, None)
-            asyncio.get_running_loop().call_later(REPLAY_SECONDS, self._recent.pop, turn.turn_id, None)
-
-    async def _stream(self, turn: TurnInput, running: _Running, ports: TurnPorts) -> AnswerEnded:
-        """Publish the turn's events; between two events nothing is awaited, so that a stop lands inside the turn."""
-        ended: AnswerEnded | None = None
-        running.streaming = True
+            refusal = error
+        state = None if ticket is None else TurnState.RUNNING if ticket.running else TurnState.ACCEPTED
+        accepted: Accepted | None = None
         try:
-            async with asyncio.timeout(self._turn_timeout):
-                async for event in run_turn(turn, ports, running.stop):
-                    if isinstance(event, AnswerText):
-                        running.live.publish("token", text=event.text)
-                    elif isinstance(event, StageReached):
-                        running.live.publish("status", stage=event.stage)
-                    else:
-                        ended = event
-                        running.streaming = False
-        except TimeoutError as error:
-            raise EngineFailed("The answer took too long; try again.") from error
+            async with tenant_tx(self._db, self.tenant_id) as tx:
+                turn_id, message_id = TurnId(new_uuid()), MessageId(new_uuid())
+                turns = Turns(tx, self.tenant_id)
+                accepted = await turns.accept(session_id, question, turn_id, message_id, self.epoch, state)
+        except BaseException:
+            accepted = None
+            raise
         finally:
-            running.streaming = False
-        assert ended is not None
-        return ended
+            if ticket is not None and (accepted is None or accepted.turn is None):
+                self._parts.share.leave(ticket)
+        if accepted is None:
+            assert refusal is not None
+            raise refusal
+        self._plan = self._plan_of(accepted.plan)
+        if accepted.turn is not None:
+            assert ticket is not None
+            self._start(accepted.turn, ticket)
+        return accepted
 
-    async def _fail(self, turn: TurnInput, code: str) -> None:
+    async def _allow(self) -> None:
+        """Raises QuotaExceeded when the month's tokens are spent, by the plan as it is now."""
+        if self._budget.outdated:
+            async with tenant_tx(self._db, self.tenant_id) as tx:
+                self._budget.restart(await Ledger(tx).tokens_this_month(self.tenant_id))
         try:
-            await self._record.fail(turn, self.epoch, TurnState.FAILED, code)
-        except StaleEpoch:
-            log.info("turn.stale", turn=str(turn.turn_id))
+            self._budget.allow(self._plan)
+        except QuotaExceeded:
+            async with tenant_tx(self._db, self.tenant_id) as tx:
+                self._plan = self._plan_of(await Turns(tx, self.tenant_id).plan_key())
+            self._budget.allow(self._plan)
 
-    async def _roll_month(self, tx: Any) -> None:
-        """Count afresh when the month has changed."""
-        month = time.gmtime()[:2]
-        if month != self._month:
-            self._used, self._month = await Ledger(tx).tokens_this_month(self.tenant_id), month
+    async def _adopt(self, turn: StoredTurn) -> bool:
+        """Run an open turn again, or close it with what was shown of it."""
+        async with self._locks.setdefault(turn.session_id, asyncio.Lock()):
+            if turn.id in self._recent:
+                return False
+            events = await self._parts.replay.read(self.tenant_id, turn.id, turn.epoch)
+            ticket = self._parts.share.enter(self.tenant_id, self._share, forced=True)
+            taken = False
+            try:
+                async with tenant_tx(self._db, self.tenant_id) as tx:
+                    state = TurnState.RUNNING if ticket.running else TurnState.ACCEPTED
+                    taken = await Turns(tx, self.tenant_id).adopt(turn.id, self.epoch, state)
+            finally:
+                if not taken:
+                    self._parts.share.leave(ticket)
+            if taken:
+                log.info("turn.taken_over", turn=str(turn.id), events=len(events), epoch=self.epoch)
+                self._start(turn, ticket, events)
+            return taken
+
+    def _start(self, stored: StoredTurn, ticket: Ticket, earlier: list[Event] | None = None) -> None:
+        parts = self._parts
+        model = parts.resolve_model(stored.config.model)
+        turn = TurnInput(
+            stored.id, self.tenant_id, stored.chatbot_id, stored.config, model, stored.question, stored.history
+        )
+        live = LiveTurn(self.tenant_id, stored.id, stored.session_id, self.epoch, parts.replay.save, earlier or ())
+        outcome = None if earlier is None else outcome_of(earlier, model, parts.restart_orphans)
+        running = RunningTurn(parts.tools, turn, live, ticket, self._budget, self._plan)
+        self._running[stored.session_id] = running
+        self._recent[stored.id] = live
+
+        def ended() -> None:
+            parts.share.leave(ticket)
+            if self._running.get(stored.session_id) is running:
+                del self._running[stored.session_id]
+            if live.abandoned:
+                self._recent.pop(stored.id, None)
+            else:
+                asyncio.get_running_loop().call_later(REPLAY_SECONDS, self._recent.pop, stored.id, None)
+
+        running.start(ended, outcome)
+        parts.announce(live)
 
     @property
-    def _reserved(self) -> int:
-        return sum(running.reserved for running in self._running.values())
+    def _share(self) -> Share:
+        limits = self._plan.limits
+        return Share(limits.weight, limits.max_concurrent_turns, limits.max_queued_turns)
 
-    def _plan(self, key: str) -> Plan:
-        if key not in self._plans:
+    def _plan_of(self, key: str) -> Plan:
+        if key not in self._parts.plans:
             raise QuotaExceeded("The plan of this account is not known; contact support.")
-        return self._plans[key]
+        return self._parts.plans[key]

@@ -3,7 +3,9 @@
 import asyncio
 from collections.abc import Awaitable, Callable
 
-from actors.live_turn import LiveTurn
+import structlog
+
+from actors.live_turn import Event
 from configs.tables import ModelTable
 from domain.conversation import Citation, TurnState
 from domain.errors import StaleEpoch, Unavailable
@@ -11,11 +13,14 @@ from domain.events import EventKind
 from domain.ids import MessageId, SessionId, TenantId, TurnId
 from domain.turn import AnswerEnded, TurnInput
 from storage.postgres.database import Database, tenant_tx
+from storage.postgres.ended_turns import EndedTurn, ended_turn
 from storage.postgres.ledger import Ledger
 from storage.postgres.outbox import Outbox
-from storage.postgres.turns import EndedTurn, SessionContext, Turns
+from storage.postgres.turns import Turns
 
-RETRY_SECONDS = (0.1, 0.3, 1.0, 2.0, 4.0, 8.0)
+log = structlog.get_logger()
+
+FIRST_PAUSE_SECONDS, LONGEST_PAUSE_SECONDS = 0.1, 2.0
 
 
 class TurnRecord:
@@ -24,11 +29,11 @@ class TurnRecord:
         self._table = table
 
     async def complete(
-        self, turn: TurnInput, context: SessionContext, epoch: int, message_id: MessageId, ended: AnswerEnded
+        self, turn: TurnInput, session_id: SessionId, epoch: int, message_id: MessageId, ended: AnswerEnded
     ) -> None:
         """One transaction: the turn's state, the answer, its citations, the ledger row and the outbox event.
 
-        Retried while the database is away. Raises StaleEpoch when another host has taken the tenant.
+        Goes on trying while the database is away. Raises StaleEpoch when another host has taken the tenant.
         """
         spec = self._table.models.get(ended.model)
         cost = spec.cost_micro(ended.usage.prompt_tokens, ended.usage.completion_tokens) if spec else 0
@@ -36,26 +41,18 @@ class TurnRecord:
         async def commit() -> None:
             async with tenant_tx(self._db, turn.tenant_id) as tx:
                 turns = Turns(tx, turn.tenant_id)
-                await turns.require_epoch(epoch)
-                await turns.end(turn.turn_id, epoch, ended.state, model=ended.model, plan_reason=ended.plan_reason)
-                await turns.add_answer(turn.turn_id, context.session_id, message_id, ended.answer, ended.citations)
+                await turns.add_answer(turn.turn_id, session_id, message_id, ended.answer, ended.citations)
                 await Ledger(tx).record(
-                    turn.tenant_id,
-                    turn.turn_id,
-                    turn.chatbot_id,
-                    context.session_id,
-                    ended.model,
-                    ended.usage,
-                    cost,
+                    turn.tenant_id, turn.turn_id, turn.chatbot_id, session_id, ended.model, ended.usage, cost
                 )
                 await Outbox(tx).append(
                     turn.tenant_id,
                     EventKind.MESSAGE_COMPLETED,
-                    f"session:{context.session_id}",
+                    f"session:{session_id}",
                     {
                         "turn_id": str(turn.turn_id),
                         "message_id": str(message_id),
-                        "session_id": str(context.session_id),
+                        "session_id": str(session_id),
                         "chatbot_id": str(turn.chatbot_id),
                         "state": ended.state.value,
                         "model": ended.model,
@@ -64,62 +61,82 @@ class TurnRecord:
                         "cost_micro": cost,
                     },
                 )
+                await turns.end(turn.turn_id, epoch, ended.state, model=ended.model, plan_reason=ended.plan_reason)
 
-        await self._persist(commit, turn, context.session_id, message_id)
+        async def stored() -> bool:
+            return (await self._ended(turn.tenant_id, session_id, turn.turn_id)).message_id == message_id
 
-    async def fail(self, turn: TurnInput, epoch: int, state: TurnState, code: str) -> None:
-        """Close a turn that has no answer; when the database stays away the next epoch closes it."""
-        for pause in RETRY_SECONDS:
-            try:
-                async with tenant_tx(self._db, turn.tenant_id) as tx:
-                    await Turns(tx, turn.tenant_id).end(turn.turn_id, epoch, state, error_code=code)
-                return
-            except Unavailable:
-                await asyncio.sleep(pause)
+        await _persist(commit, stored)
 
-    async def replay(self, tenant_id: TenantId, session_id: SessionId, turn_id: TurnId, after: int) -> LiveTurn:
-        """The events of a turn that is not in memory, rebuilt from storage. Raises NotFound.
+    async def fail(self, turn: TurnInput, session_id: SessionId, epoch: int, state: TurnState, code: str) -> None:
+        """Close a turn that has no answer. As persistent as `complete`, and raises the same."""
+
+        async def commit() -> None:
+            async with tenant_tx(self._db, turn.tenant_id) as tx:
+                await Turns(tx, turn.tenant_id).end(turn.turn_id, epoch, state, error_code=code)
+
+        async def stored() -> bool:
+            ended = await self._ended(turn.tenant_id, session_id, turn.turn_id)
+            return (ended.epoch, ended.state) == (epoch, state)
+
+        await _persist(commit, stored)
+
+    async def replay(self, tenant_id: TenantId, session_id: SessionId, turn_id: TurnId, after: int) -> list[Event]:
+        """The rest of an ended turn, rebuilt from storage. Raises NotFound, and Unavailable for one without an end.
 
         A reader that has some events (`after` > 0) gets a `gap` with the whole answer, because how it was cut into
         events is not stored.
         """
-        async with tenant_tx(self._db, tenant_id) as tx:
-            stored = await Turns(tx, tenant_id).ended(session_id, turn_id)
-        live = LiveTurn(turn_id, session_id, first=after + 1)
+        stored = await self._ended(tenant_id, session_id, turn_id)
+        if not stored.state.ended:
+            raise Unavailable("The answer is being recovered; try again.", retry_after=1)
+        turn = {"turn": str(turn_id), "epoch": stored.epoch}
         if stored.message_id is None:
             code = stored.error_code or "interrupted"
-            live.end("error", code=code, message="This question has no answer; ask again.")
-            return live
-        live.publish("gap" if after else "token", text=stored.answer)
+            message = "This question has no answer; ask again."
+            return [{"k": "error", **turn, "seq": after + 1, "code": code, "message": message}]
+        kind = "gap" if after else "token"
+        events: list[Event] = [{"k": kind, **turn, "seq": after + 1, "text": stored.answer}]
         if stored.citations:
-            live.publish("citations", citations=[citation_fields(citation) for citation in stored.citations])
-        live.end("done", **done_fields(stored))
-        return live
+            citations = [citation_fields(citation) for citation in stored.citations]
+            events.append({"k": "citations", **turn, "seq": after + 2, "citations": citations})
+        events.append({"k": "done", **turn, "seq": after + len(events) + 1, **_done_fields(stored)})
+        return events
 
-    async def _persist(
-        self, commit: Callable[[], Awaitable[None]], turn: TurnInput, session_id: SessionId, message_id: MessageId
-    ) -> None:
-        for attempt, pause in enumerate((*RETRY_SECONDS, None)):
+    async def epoch_of(self, tenant_id: TenantId, session_id: SessionId, turn_id: TurnId) -> int:
+        """The epoch that ran a turn last. Raises NotFound."""
+        return (await self._ended(tenant_id, session_id, turn_id)).epoch
+
+    async def _ended(self, tenant_id: TenantId, session_id: SessionId, turn_id: TurnId) -> EndedTurn:
+        async with tenant_tx(self._db, tenant_id) as tx:
+            return await ended_turn(tx, tenant_id, session_id, turn_id)
+
+
+async def _persist(commit: Callable[[], Awaitable[None]], stored: Callable[[], Awaitable[bool]]) -> None:
+    """Try until the commit is known to have happened, however long the database is away. Raises StaleEpoch."""
+    pause, in_doubt = FIRST_PAUSE_SECONDS, False
+    while True:
+        try:
+            await commit()
+            return
+        except Unavailable:
+            # The commit may have reached the server before the connection broke: the next try finds out.
+            in_doubt = True
+        except StaleEpoch:
+            if not in_doubt:
+                raise
             try:
-                await commit()
-                return
-            except Unavailable:
-                # The commit may have reached the server before the connection broke: the next try finds out.
-                if pause is None:
-                    raise
-                await asyncio.sleep(pause)
-            except StaleEpoch:
-                if attempt and await self._is_stored(turn, session_id, message_id):
+                if await stored():
                     return
                 raise
+            except Unavailable:
+                pass
+        log.warning("commit.waiting", seconds=pause)
+        await asyncio.sleep(pause)
+        pause = min(pause * 2, LONGEST_PAUSE_SECONDS)
 
-    async def _is_stored(self, turn: TurnInput, session_id: SessionId, message_id: MessageId) -> bool:
-        async with tenant_tx(self._db, turn.tenant_id) as tx:
-            stored = await Turns(tx, turn.tenant_id).ended(session_id, turn.turn_id)
-        return stored.message_id == message_id
 
-
-def done_fields(stored: EndedTurn) -> dict[str, object]:
+def _done_fields(stored: EndedTurn) -> dict[str, object]:
     """The fields of a `done` event of a stored turn."""
     usage = stored.usage
     return {

@@ -44,7 +44,7 @@ class DeploymentSizing(Placed):
     num_gpus: float = Field(0, ge=0)
     max_ongoing_requests: int = Field(ge=1)
     graceful_shutdown_timeout_s: float = Field(ge=0)
-    health_check_period_s: float = Field(5, gt=0)
+    health_check_period_s: float = Field(1, gt=0)
     health_check_timeout_s: float = Field(30, gt=0)
     max_replicas_per_node: int | None = Field(None, ge=1)
 

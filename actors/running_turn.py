@@ -1,0 +1,164 @@
+"""One turn on its way: waits in the queue, runs, commits its end, and publishes all of it as numbered events."""
+
+import asyncio
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import structlog
+
+from actors.budget import TokenBudget
+from actors.fair_share import Ticket
+from actors.live_turn import LiveTurn
+from actors.turn_record import TurnRecord, citation_fields
+from domain.conversation import TurnState
+from domain.errors import AppError, StaleEpoch
+from domain.generation import Usage
+from domain.ids import MessageId, new_uuid
+from domain.plans import Plan
+from domain.turn import AnswerEnded, AnswerText, StageReached, StopSignal, TurnInput, TurnPorts, run_turn
+from storage.postgres.database import Database, tenant_tx
+from storage.postgres.turns import Turns
+
+log = structlog.get_logger()
+
+PortsOf = Callable[[str, Callable[[int], None]], TurnPorts]
+"""Makes the ports of a turn from the model's key and the budget's `reserve`."""
+
+
+@dataclass(frozen=True, slots=True)
+class TurnTools:
+    """What the turns of a process share."""
+
+    db: Database
+    record: TurnRecord
+    ports_of: PortsOf
+    timeout_seconds: float
+
+
+class RunningTurn:
+    def __init__(
+        self, tools: TurnTools, turn: TurnInput, live: LiveTurn, ticket: Ticket, budget: TokenBudget, plan: Plan
+    ) -> None:
+        self.live = live
+        self.ticket = ticket
+        self._tools = tools
+        self._turn = turn
+        self._budget = budget
+        self._plan = plan
+        self._stop = StopSignal()
+        self._may_stop = True
+        """While a stop can still change the outcome."""
+        self._started = asyncio.Event()
+        self._reserved = 0
+        self._task: asyncio.Task[None] | None = None
+
+    def start(self, ended: Callable[[], None], outcome: AnswerEnded | AppError | None = None) -> None:
+        """Go on in a task of its own, or only commit an `outcome` that is known; `ended` is called at the end."""
+        self.ticket.on_move(self._moved)
+        self._moved()
+        self._task = asyncio.create_task(self._run(outcome))
+        self._task.add_done_callback(lambda _: ended())
+
+    def stop(self, state: TurnState = TurnState.STOPPED) -> bool:
+        """End it in `state` with what it has; False when it is at its end already."""
+        if self._task is None or not self._may_stop:
+            return False
+        if self._stop.state is None:
+            self._stop.state = state
+            self._task.cancel()
+        return True
+
+    async def close(self) -> None:
+        """Leave it as it is, open in storage, for the process that takes over."""
+        if self._task is not None:
+            self._stop.state = None
+            self._task.cancel()
+            await asyncio.wait((self._task,))
+
+    def _moved(self) -> None:
+        if self.ticket.running:
+            self._started.set()
+        else:
+            self.live.publish("status", stage="queued", position=self.ticket.position)
+
+    async def _run(self, outcome: AnswerEnded | AppError | None) -> None:
+        """Whatever happens, followers get a last event, or the end of the stream when this process lets go of it."""
+        turn, live, record = self._turn, self.live, self._tools.record
+        logger = log.bind(tenant=str(turn.tenant_id), session=str(live.session_id), turn=str(turn.turn_id))
+        used = 0
+        try:
+            try:
+                if isinstance(outcome, AppError):
+                    raise outcome
+                ended = outcome or await self._answer()
+                message_id = MessageId(new_uuid())
+                await record.complete(turn, live.session_id, live.epoch, message_id, ended)
+                used = ended.usage.total_tokens
+            except StaleEpoch:
+                raise
+            except AppError as error:
+                logger.warning("turn.failed", code=error.code, cause=repr(error.__cause__))
+                await self._fail(error)
+                return
+            except Exception:
+                logger.exception("turn.failed", code=AppError.code)
+                await self._fail(AppError())
+                return
+            if ended.citations:
+                live.publish("citations", citations=[citation_fields(citation) for citation in ended.citations])
+            usage = [ended.usage.prompt_tokens, ended.usage.completion_tokens, ended.usage.cached_tokens]
+            live.end("done", message_id=str(message_id), state=ended.state.value, model=ended.model, usage=usage)
+            logger.info("turn.ended", state=ended.state.value, tokens=used)
+        except StaleEpoch:
+            logger.info("turn.stale")
+            live.abandon()
+        except asyncio.CancelledError:
+            live.abandon()
+        finally:
+            self._budget.settle(self._reserved, used)
+
+    async def _answer(self) -> AnswerEnded:
+        """Wait for the turn's place, then publish its events; between two events nothing is awaited, so that a stop
+        lands inside the turn."""
+        try:
+            await self._await_place()
+        except asyncio.CancelledError:
+            task = asyncio.current_task()
+            if self._stop.state is None or task is None:
+                raise
+            task.uncancel()
+            self._may_stop = False
+            return AnswerEnded(self._stop.state, "", (), self._turn.model, Usage(), "stopped in the queue")
+        deadline = asyncio.get_running_loop().call_later(self._tools.timeout_seconds, self.stop, TurnState.INTERRUPTED)
+        ended: AnswerEnded | None = None
+        try:
+            async for event in run_turn(self._turn, self._tools.ports_of(self._turn.model, self._reserve), self._stop):
+                if isinstance(event, AnswerText):
+                    self.live.publish("token", text=event.text, n=event.tokens)
+                elif isinstance(event, StageReached):
+                    self.live.publish("status", stage=event.stage, prompt=event.prompt_tokens)
+                else:
+                    ended = event
+                    self._may_stop = False
+        finally:
+            self._may_stop = False
+            deadline.cancel()
+        assert ended is not None
+        return ended
+
+    async def _await_place(self) -> None:
+        if self._started.is_set():
+            return
+        await self._started.wait()
+        async with tenant_tx(self._tools.db, self._turn.tenant_id) as tx:
+            await Turns(tx, self._turn.tenant_id).begin(self._turn.turn_id, self.live.epoch)
+
+    async def _fail(self, error: AppError) -> None:
+        """Raises StaleEpoch."""
+        live = self.live
+        await self._tools.record.fail(self._turn, live.session_id, live.epoch, TurnState.FAILED, error.code)
+        live.end("error", code=error.code, message=error.message)
+
+    def _reserve(self, tokens: int) -> None:
+        self._budget.reserve(self._plan, tokens)
+        self._reserved += tokens
