@@ -18,6 +18,7 @@ from configs.settings import Settings
 from configs.tables import load_models
 from deployments.llm.admission import Admission
 from deployments.llm.catalog import build_engine
+from deployments.llm.coalescing import coalesced
 from domain.errors import InvalidInput, Unavailable
 from domain.generation_codec import decode_request, encode_delta
 from storage.redis.client import connect_redis
@@ -76,7 +77,7 @@ class LlmEngine:
             raise InvalidInput(f"The engine does not serve a model named {request.model!r}.")
         if not self._alive:
             raise Unavailable("The language model is restarting; try again.")
-        async with self._admission.place(), aclosing(self._engine.generate(request)) as deltas:
+        async with self._admission.place(), aclosing(coalesced(self._engine.generate(request))) as deltas:
             async for delta in deltas:
                 yield encode_delta(delta)
 

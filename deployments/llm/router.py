@@ -23,8 +23,10 @@ log = structlog.get_logger(__name__)
 
 SERVICE = "engine"
 FRESH_SECONDS = 0.5
-STALE_SECONDS = 5.0
-"""How long the last list of engines is used while Redis does not answer."""
+STALE_SECONDS = 60.0
+"""How long the last list of engines is used while Redis does not answer; engines that are gone are passed over."""
+EMPTY_SECONDS = 5.0
+"""How long it is used when Redis knows of no engine at all: an emptied server hears of them again within seconds."""
 LIST_SECONDS = 2.0
 
 
@@ -129,13 +131,16 @@ class LlmRouter:
             self._read_next = now + FRESH_SECONDS
             try:
                 async with asyncio.timeout(LIST_SECONDS):
-                    self._endpoints = await self._registry.list(SERVICE)
+                    listed = await self._registry.list(SERVICE)
             except (RedisError, OSError) as error:  # TimeoutError is an OSError
                 log.warning("engines_not_listed", error=type(error).__name__)
                 self._read_next = time.monotonic() + FRESH_SECONDS
                 if now - self._read_at > STALE_SECONDS:
                     self._endpoints = []
                 return self._endpoints
+            if not listed and now - self._read_at < EMPTY_SECONDS:
+                return self._endpoints
+            self._endpoints = listed
             self._read_at = now
             self._planned.clear()
             self._breakers.forget_absent({(_engine(one), one.address) for one in self._endpoints})

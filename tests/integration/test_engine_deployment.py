@@ -71,9 +71,9 @@ async def test_an_answer_comes_over_the_wire(
     assert endpoint.info == {"engine": "script", "models": ["m"], "running": 0, "queued": 0}
     deltas = [delta async for delta in ask(pool, endpoint.address, payload())]
     assert "".join(delta.text for delta in deltas) == "one two three"
-    assert deltas[-1] == Delta("", 0, FinishReason.STOP, Usage(3, 3))
+    assert (deltas[-1].finish, deltas[-1].usage) == (FinishReason.STOP, Usage(3, 3))
     deltas = [delta async for delta in ask(pool, endpoint.address, payload(max_tokens=2))]
-    assert deltas[-1] == Delta("", 0, FinishReason.LENGTH, Usage(3, 2))
+    assert (deltas[-1].finish, deltas[-1].usage) == (FinishReason.LENGTH, Usage(3, 2))
 
 
 @pytest.mark.parametrize("body", [None, payload(model="another"), payload() | {"max_tokens": -1}], ids=str)

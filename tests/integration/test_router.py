@@ -135,6 +135,20 @@ async def test_a_silent_redis_leaves_the_last_list_for_a_while(
         await plan(router)
 
 
+async def test_an_emptied_redis_leaves_the_last_list_for_a_while(
+    router: LlmRouter, registry: EndpointRegistry, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await announce(registry, "a:1", "first")
+    assert await plan(router) == ["a:1"]
+    await registry.withdraw("engine", "a:1")
+    monkeypatch.setattr(router_module, "FRESH_SECONDS", 0.0)
+    router._read_next = 0.0
+    assert await plan(router) == ["a:1"]
+    monkeypatch.setattr(router_module, "EMPTY_SECONDS", 0.0)
+    with pytest.raises(Unavailable):
+        await plan(router)
+
+
 async def test_many_plans_at_once(router: LlmRouter, registry: EndpointRegistry) -> None:
     await announce(registry, "a:1", "first")
     answers = await asyncio.gather(*(plan(router) for _ in range(50)))
