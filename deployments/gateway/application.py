@@ -6,9 +6,13 @@ from deployments.gateway import (
     account_routes,
     billing_routes,
     chatbot_routes,
-    conversation_routes,
+    feedback_routes,
     health_routes,
     knowledge_routes,
+    message_routes,
+    session_routes,
+    socket_protocol,
+    visitor_routes,
 )
 from deployments.gateway.body_limit import BodyLimit
 from deployments.gateway.documentation import install_documentation
@@ -16,10 +20,12 @@ from deployments.gateway.errors import install_error_handlers
 from deployments.gateway.page import ChatPage
 from deployments.gateway.request_context import RequestContext
 from deployments.gateway.services import GatewayServices
+from deployments.gateway.socket_door import SocketDoor
 
 
 def build_app(services: GatewayServices) -> FastAPI:
     """Every route of the platform. The caller opens and closes the services; an application serves one event loop."""
+    socket_protocol.install()
     app = FastAPI(
         title="Loquent",
         version="0.1.0",
@@ -34,7 +40,10 @@ def build_app(services: GatewayServices) -> FastAPI:
         account_routes,
         chatbot_routes,
         knowledge_routes,
-        conversation_routes,
+        session_routes,
+        message_routes,
+        feedback_routes,
+        visitor_routes,
         billing_routes,
         health_routes,
     ):
@@ -43,5 +52,6 @@ def build_app(services: GatewayServices) -> FastAPI:
     app.router.default = ChatPage(services.page_dir)
     # The last one added is the outermost.
     app.add_middleware(BodyLimit, limit=services.settings.max_body_bytes, streamed=("/knowledgebase/",))
+    app.add_middleware(SocketDoor, services=services)
     app.add_middleware(RequestContext, metrics=services.metrics)
     return app

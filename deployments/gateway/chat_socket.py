@@ -2,227 +2,265 @@
 
 import asyncio
 import time
-from contextlib import ExitStack, suppress
+from contextlib import suppress
 from typing import NoReturn
 from uuid import UUID
 
 import structlog
-from fastapi import WebSocket
-from starlette.types import Message
-from starlette.websockets import WebSocketDisconnect
+from starlette.types import Receive, Send
 
-from deployments.gateway.errors import request_id_in
+from deployments.gateway.closing import FAILED, GONE, POLICY, UNAUTHENTICATED, CloseSocket, TooSlow
 from deployments.gateway.frame_limit import FrameLimit
-from deployments.gateway.frames import error_frame, pong_frame, ready_frame
-from deployments.gateway.incoming import AlreadyAuthenticated, origin_allowed, parse_frame
+from deployments.gateway.frames import Event, error_frame, pong_frame, ready_frame, reconnect_frame
+from deployments.gateway.incoming import AlreadyAuthenticated, parse_frame
 from deployments.gateway.send_queue import SendQueue, SlowReader
 from deployments.gateway.services import GatewayServices
 from deployments.gateway.socket_turns import SocketTurns
-from deployments.gateway.tokens import Verified
-from domain.errors import AppError, NotAuthenticated, NotFound, QuotaExceeded, RateLimited, Unavailable
-from domain.ids import SessionId, new_uuid
-from domain.wire import AuthFrame, ClientFrame, MessageFrame, PingFrame, StopFrame
+from deployments.gateway.unattended import unattended
+from domain.conversation import Question
+from domain.errors import AppError, NotAuthenticated, NotFound, RateLimited
+from domain.ids import MessageId, SessionId, TurnId
+from domain.tenancy import Chatter
+from domain.wire import (
+    AuthFrame,
+    ClientFrame,
+    DeliveredFrame,
+    MessageFrame,
+    PingFrame,
+    RegenerateFrame,
+    StopFrame,
+)
 
 log = structlog.get_logger()
 
-NORMAL, POLICY, TRY_AGAIN, UNAUTHENTICATED, NOT_FOUND = 1000, 1008, 1013, 4401, 4404
 SLOW_READER_SECONDS = 10.0
-DRAIN_SECONDS = 1.0
+FLUSH_SECONDS = 1.0
 CLOSE_SECONDS = 1.0
-_CLOSE_CODES: tuple[tuple[type[AppError], int], ...] = (
-    (NotAuthenticated, UNAUTHENTICATED),
-    (NotFound, NOT_FOUND),
-    (Unavailable, TRY_AGAIN),
-    (QuotaExceeded, TRY_AGAIN),
-)
-
-
-class CloseSocket(Exception):
-    """Ends the socket with a close code."""
-
-    def __init__(self, code: int) -> None:
-        self.code = code
-        super().__init__(code)
 
 
 class ChatSocket:
-    """Raises nothing: what goes wrong is an error frame, or a close code when the socket cannot go on."""
+    """An accepted socket. Raises nothing: what goes wrong is an error frame, or a close code when it cannot go on.
 
-    def __init__(self, websocket: WebSocket, services: GatewayServices, chatbot_id: str, session_id: str) -> None:
-        self._websocket = websocket
+    The handler's own task reads, and waits for nothing else once it is signed in; another task sends for as long as
+    something waits to be sent. Whatever else has to end the socket calls `end`. There are thousands that only wait:
+    what an idle one keeps is kept small.
+    """
+
+    __slots__ = (
+        "_ending",
+        "_expiry",
+        "_limit",
+        "_queue",
+        "_reader",
+        "_receive",
+        "_request_id",
+        "_send",
+        "_sender",
+        "_services",
+        "_turns",
+    )
+
+    def __init__(self, services: GatewayServices, request_id: str, receive: Receive, send: Send) -> None:
         self._services = services
-        self._ids = (chatbot_id, session_id)
-        self._request_id = request_id_in(websocket.scope)
+        self._request_id = request_id
+        self._receive = receive
+        self._send = send
         self._limit = FrameLimit()
-        self._queue = SendQueue(self._request_id, SLOW_READER_SECONDS)
-        self._failed: asyncio.Future[NoReturn] = asyncio.get_running_loop().create_future()
+        self._queue = SendQueue(request_id, SLOW_READER_SECONDS, self._wake_sender)
+        self._reader: asyncio.Task[None] | None = None
+        self._sender: asyncio.Task[None] | None = None
+        self._ending: CloseSocket | None = None
+        self._expiry: asyncio.TimerHandle | asyncio.Task[None] | None = None
         self._turns: SocketTurns | None = None
-        self._places = ExitStack()
 
-    async def run(self) -> None:
-        websocket, services = self._websocket, self._services
-        if not origin_allowed(websocket.headers, services.settings.allowed_origins):
-            # Not accepted: the browser gets 403 for the handshake.
-            await websocket.close(POLICY)
-            return
-        with self._places:
-            try:
-                self._places.enter_context(services.census.enter())
-            except Unavailable:
-                await websocket.accept()
-                await self._close(TRY_AGAIN)
-                return
-            await websocket.accept()
-            services.metrics.sockets.inc()
-            self._places.callback(services.metrics.sockets.dec)
-            await self._serve()
-
-    async def _serve(self) -> None:
-        """Read, send and watch the token side by side; the first to end ends the socket."""
-        jobs = [asyncio.create_task(self._read()), asyncio.create_task(self._send())]
-        code = NORMAL
+    async def run(self, chatbot_id: str, session_id: str) -> None:
+        """Serve until either side ends it. Call once."""
+        ending = CloseSocket(GONE)
+        self._reader = asyncio.current_task()
+        self._services.drain.add(self)
         try:
-            ways: list[asyncio.Future[NoReturn]] = [*jobs, self._failed]
-            await asyncio.wait(ways, return_when=asyncio.FIRST_COMPLETED)
-            for ended in ways:
-                if ended.done() and not ended.cancelled() and (error := ended.exception()):
-                    raise error
+            await self._read(chatbot_id, session_id)
         except asyncio.CancelledError:
-            code = 0
-            raise
+            # By `end`, or by the server when the client has left.
+            if self._ending is None or self._reader is None or self._reader.uncancel():
+                raise
+            ending = self._ending
         except CloseSocket as close:
-            code = close.code
+            ending = close
         except SlowReader:
-            code = TRY_AGAIN
-        except (WebSocketDisconnect, RuntimeError, OSError):
-            # The client is gone, or goes while something is sent.
-            code = 0
+            ending = TooSlow()
+        except OSError:
+            ending = CloseSocket(GONE)
         except Exception:
             log.exception("socket.failed")
-            code = 1011
+            ending = CloseSocket(FAILED)
         finally:
+            self._reader = None
             # The server may cancel this handler when the client leaves; the clean-up still has to be whole.
-            await asyncio.shield(asyncio.ensure_future(self._clean_up(jobs, code)))
+            await asyncio.shield(unattended(self._clean_up(ending)))
 
-    async def _clean_up(self, jobs: list[asyncio.Task[NoReturn]], code: int) -> None:
-        reader, sender = jobs
-        reader.cancel()
-        if code and code != TRY_AGAIN:
+    def end(self, code: int) -> None:
+        """Close with `code`; the first call counts."""
+        self._end(CloseSocket(code))
+
+    async def move(self, within_seconds: float) -> None:
+        """Ask the client to open another socket; this one ends when its answers are written."""
+        with suppress(SlowReader):
+            await self._queue.put(reconnect_frame(within_seconds))
+        if self._turns is not None:
+            await self._turns.wait_idle()
+
+    def _end(self, ending: CloseSocket) -> None:
+        if self._ending is None and self._reader is not None:
+            self._ending = ending
+            self._reader.cancel()
+
+    async def _clean_up(self, ending: CloseSocket) -> None:
+        self._services.drain.remove(self)
+        if self._expiry is not None:
+            self._expiry.cancel()
+        sender = self._sender
+        if ending.code and not isinstance(ending, TooSlow):
             # Let the error frame that says why go out before the close.
-            drained = asyncio.create_task(self._queue.drained())
-            await asyncio.wait((drained, sender), timeout=DRAIN_SECONDS, return_when=asyncio.FIRST_COMPLETED)
-            drained.cancel()
-        sender.cancel()
-        await asyncio.wait(jobs)
-        if not self._failed.cancel():
-            self._failed.exception()
+            with suppress(TimeoutError):
+                async with asyncio.timeout(FLUSH_SECONDS):
+                    await self._queue.drained(sender is not None)
+        if sender is not None:
+            sender.cancel()
+            await asyncio.wait((sender,))
         if self._turns is not None:
             await self._turns.close()
-        if code:
-            await self._close(code)
+        if ending.code:
+            self._services.metrics.socket_closes.labels(str(ending.code)).inc()
+            await ending.send(self._send, CLOSE_SECONDS)
 
-    async def _close(self, code: int) -> None:
-        self._services.metrics.socket_closes.labels(str(code)).inc()
-        # A client that does not read keeps even the close frame waiting; the server drops it when this returns.
-        with suppress(RuntimeError, WebSocketDisconnect, OSError, TimeoutError):
-            async with asyncio.timeout(CLOSE_SECONDS):
-                await self._websocket.close(code)
+    def _wake_sender(self) -> None:
+        if self._sender is None and self._reader is not None:
+            self._sender = asyncio.get_running_loop().create_task(self._send_waiting())
 
-    async def _send(self) -> NoReturn:
-        while True:
-            for frame in await self._queue.take():
-                await self._websocket.send_text(frame)
-                self._services.metrics.frames_out.inc()
+    async def _send_waiting(self) -> None:
+        try:
+            while frames := self._queue.take():
+                for frame in frames:
+                    await self._send({"type": "websocket.send", "text": frame})
+                    self._services.metrics.frames_out.inc()
+        except (RuntimeError, OSError):
+            # The client left meanwhile; the server says so with one or the other.
+            self.end(GONE)
+        except Exception:
+            log.exception("socket.send_failed")
+            self.end(FAILED)
+        finally:
+            self._sender = None
             self._queue.sent()
 
-    async def _read(self) -> NoReturn:
+    async def _read(self, chatbot_id: str, session_id: str) -> NoReturn:
+        turns = await self._open(await self._sign_in(), chatbot_id, session_id)
+        while True:
+            self._handle(await self._next_frame(), turns)
+
+    async def _sign_in(self) -> AuthFrame:
         try:
             async with asyncio.timeout(self._services.settings.socket_auth_seconds):
-                auth = await self._authenticated()
+                while not isinstance(frame := await self._next_frame(), AuthFrame):
+                    if frame is not None:
+                        about = str(frame.id) if isinstance(frame, MessageFrame | RegenerateFrame) else None
+                        self._complain(NotAuthenticated("Sign in with an `auth` frame first."), about)
         except TimeoutError:
-            await self._complain(NotAuthenticated("Sign in with an `auth` frame first."))
+            self._complain(NotAuthenticated("Sign in with an `auth` frame first."))
             raise CloseSocket(UNAUTHENTICATED) from None
-        turns, verified = await self._open(auth)
-        expiry = asyncio.create_task(self._expire(verified, turns))
-        try:
-            while True:
-                frame = await self._next_frame()
-                if frame is not None:
-                    await self._handle(frame, turns)
-        finally:
-            expiry.cancel()
+        return frame
 
-    async def _authenticated(self) -> AuthFrame:
-        while True:
-            frame = await self._next_frame()
-            if isinstance(frame, AuthFrame):
-                return frame
-            if frame is not None:
-                about = str(frame.id) if isinstance(frame, MessageFrame) else None
-                await self._complain(NotAuthenticated("Sign in with an `auth` frame first."), about)
-
-    async def _open(self, auth: AuthFrame) -> tuple[SocketTurns, Verified]:
+    async def _open(self, auth: AuthFrame, chatbot_id: str, session_id: str) -> SocketTurns:
         """Check the token and find the session. Raises CloseSocket after an error frame that says why."""
+        services = self._services
         try:
-            verified = self._services.tokens.verify(auth.token)
-            tenant_id = verified.principal.tenant_id
-            structlog.contextvars.bind_contextvars(tenant_id=str(tenant_id))
-            chatbot_id, session_id = _uuids(*self._ids)
-            info = await self._services.conversations.open_session(tenant_id, session_id, new_uuid().hex)
-            if info["chatbot_id"] != str(chatbot_id):
+            verified = services.tokens.verify_chatter(auth.token)
+            chatter = verified.chatter
+            structlog.contextvars.bind_contextvars(tenant_id=str(chatter.tenant_id))
+            chatbot, session = _uuids(chatbot_id, session_id)
+            info = await services.conversations.open_session(chatter.tenant_id, session)
+            if info["chatbot_id"] != str(chatbot) or not _may_open(chatter, info):
                 raise NotFound("There is no such session.")
-            self._places.enter_context(self._services.census.enter_tenant(tenant_id, info["max_connections"]))
+            turns = SocketTurns(services, chatter.tenant_id, session, self._queue, self._request_id, self._give_up)
+            turns.enter(info["max_connections"])
         except AppError as error:
-            await self._complain(error)
-            code = next((code for kind, code in _CLOSE_CODES if isinstance(error, kind)), TRY_AGAIN)
-            raise CloseSocket(code) from None
-        turns = SocketTurns(self._services, tenant_id, session_id, self._queue, self._request_id, self._failed)
+            self._complain(error)
+            raise CloseSocket.because_of(error) from None
         self._turns = turns
-        await self._queue.put(ready_frame(info, str(session_id)))
+        self._expiry = asyncio.get_running_loop().call_later(
+            max(0.0, verified.expires_at - time.time()), self._token_expired
+        )
+        self._queue.put_now(ready_frame(info, str(session)))
         if auth.resume is not None:
             turns.resume(auth.resume)
-        return turns, verified
+        return turns
 
-    async def _handle(self, frame: ClientFrame, turns: SocketTurns) -> None:
+    def _handle(self, frame: ClientFrame | None, turns: SocketTurns) -> None:
+        message_id: str | None = None
         try:
-            if isinstance(frame, PingFrame):
-                await self._queue.put(pong_frame(frame.nonce))
-            elif isinstance(frame, MessageFrame):
-                turns.submit(frame)
-            elif isinstance(frame, StopFrame):
-                await turns.stop(frame.turn_id)
-            else:
-                raise AlreadyAuthenticated
+            match frame:
+                case None:
+                    pass
+                case PingFrame():
+                    self._queue.put_now(pong_frame(frame.nonce))
+                case MessageFrame():
+                    message_id = str(frame.id)
+                    edits = MessageId(frame.edits) if frame.edits else None
+                    turns.submit(Question(message_id, frame.text, edits=edits))
+                case RegenerateFrame():
+                    message_id = str(frame.id)
+                    turns.submit(Question(message_id, regenerates=TurnId(frame.turn_id)))
+                case StopFrame():
+                    turns.stop(frame.turn_id)
+                case DeliveredFrame():
+                    turns.delivered(frame.message_id)
+                case AuthFrame():
+                    raise AlreadyAuthenticated
         except AppError as error:
-            await self._complain(error, str(frame.id) if isinstance(frame, MessageFrame) else None)
+            self._complain(error, message_id)
 
     async def _next_frame(self) -> ClientFrame | None:
         """The next frame, or None for one that was answered with an error."""
-        message: Message = await self._websocket.receive()
+        message = await self._receive()
         if message["type"] == "websocket.disconnect":
-            raise WebSocketDisconnect(message.get("code", 1005))
+            raise CloseSocket(GONE)
         self._services.metrics.frames_in.inc()
         if not self._limit.allow():
             if self._limit.abused:
                 raise CloseSocket(POLICY)
-            await self._complain(RateLimited("Too many frames; slow down.", retry_after=1))
+            self._complain(RateLimited("Too many frames; slow down.", retry_after=1))
             return None
         try:
             return parse_frame(message)
         except AppError as error:
-            await self._complain(error)
+            self._complain(error)
             return None
 
-    async def _expire(self, verified: Verified, turns: SocketTurns) -> None:
-        """Close the socket once its token has expired and no answer is being written."""
-        await asyncio.sleep(max(0.0, verified.expires_at - time.time()))
-        await turns.wait_idle()
-        await self._complain(NotAuthenticated("The access token has expired; connect again."))
-        if not self._failed.done():
-            self._failed.set_exception(CloseSocket(UNAUTHENTICATED))
+    def _give_up(self) -> None:
+        self._end(TooSlow())
 
-    async def _complain(self, error: AppError, message_id: str | None = None) -> None:
-        await self._queue.put(error_frame(error, self._request_id, message_id=message_id))
+    def _token_expired(self) -> None:
+        self._expiry = asyncio.get_running_loop().create_task(self._expire())
+
+    async def _expire(self) -> None:
+        """Close the socket once its token has expired and no answer is being written."""
+        if self._turns is not None:
+            await self._turns.wait_idle()
+        with suppress(SlowReader):
+            self._complain(NotAuthenticated("The access token has expired; connect again."))
+        self.end(UNAUTHENTICATED)
+
+    def _complain(self, error: AppError, message_id: str | None = None) -> None:
+        """Raises SlowReader."""
+        self._queue.put_now(error_frame(error, self._request_id, message_id=message_id))
+
+
+def _may_open(chatter: Chatter, info: Event) -> bool:
+    """A visitor opens their own sessions of their chatbot only."""
+    if chatter.visitor_id is None:
+        return True
+    return bool(info["visitor_id"] == str(chatter.visitor_id) and info["chatbot_id"] == str(chatter.chatbot_id))
 
 
 def _uuids(chatbot_id: str, session_id: str) -> tuple[UUID, SessionId]:

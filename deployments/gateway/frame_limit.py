@@ -10,6 +10,8 @@ MAX_REFUSALS = 200
 
 
 class FrameLimit:
+    __slots__ = ("_at", "_clock", "_refused", "_tokens")
+
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
         self._tokens = BURST

@@ -6,7 +6,7 @@ from typing import Any
 from uuid import UUID
 
 from domain.errors import AppError
-from domain.wire import ErrorFrame, PongFrame, ReadyFrame
+from domain.wire import ErrorFrame, PongFrame, ReadyFrame, ReconnectFrame
 
 Event = dict[str, Any]
 _USAGE = ("prompt_tokens", "completion_tokens", "cached_tokens")
@@ -20,7 +20,7 @@ def frame_of(event: Event, request_id: str) -> str:
     kind = event["k"]
     if kind == "token":
         first = f',"first_seq":{event["first"]:d}' if "first" in event else ""
-        head = f'{{"type":"token","turn_id":"{event["turn"]}","seq":{event["seq"]:d}{first}'
+        head = f'{{"type":"token","turn_id":"{event["turn"]}","epoch":{event["epoch"]:d},"seq":{event["seq"]:d}{first}'
         return f'{head},"text":{quoted(event["text"])}}}'
     return dumps(_fields(kind, event, request_id), separators=(",", ":"))
 
@@ -34,9 +34,9 @@ def _fields(kind: str, event: Event, request_id: str) -> dict[str, Any]:
             "turn_id": event["turn"],
             "duplicate": event["duplicate"],
         }
-    turn = {"type": kind, "turn_id": event["turn"], "seq": event["seq"]}
+    turn = {"type": kind, "turn_id": event["turn"], "epoch": event["epoch"], "seq": event["seq"]}
     if kind == "status":
-        return {**turn, "stage": event["stage"]}
+        return {**turn, "stage": event["stage"], "position": event.get("position")}
     if kind == "gap":
         return {**turn, "text": event["text"]}
     if kind == "citations":
@@ -62,6 +62,8 @@ def merged(earlier: Event, later: Event) -> Event | None:
     """Two token events of a turn as one, or None when they cannot be."""
     if earlier["k"] != "token" or later["k"] != "token" or earlier["turn"] != later["turn"]:
         return None
+    if earlier["epoch"] != later["epoch"]:
+        return None
     first = earlier.get("first", earlier["seq"])
     return {**later, "first": first, "text": earlier["text"] + later["text"]}
 
@@ -74,6 +76,7 @@ def ready_frame(info: Event, session_id: str) -> str:
         chatbot_name=info["chatbot_name"],
         greeting=info["greeting"],
         active_turn=info["active_turn"],
+        undelivered=info["undelivered"],
     ).model_dump_json()
 
 
@@ -86,6 +89,10 @@ def error_frame(error: AppError, request_id: str, *, message_id: str | None = No
         turn_id=UUID(turn_id) if turn_id else None,
         retry_after=error.retry_after,
     ).model_dump_json()
+
+
+def reconnect_frame(within_seconds: float) -> str:
+    return ReconnectFrame(within_seconds=within_seconds).model_dump_json()
 
 
 def pong_frame(nonce: str) -> str:

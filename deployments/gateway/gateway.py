@@ -2,6 +2,7 @@
 
 import asyncio
 from contextlib import AsyncExitStack
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -9,12 +10,15 @@ import ray
 from fastapi import FastAPI
 from ray import serve
 
+from actors.loops import repeat, run_until_closed
 from actors.outbox_relay import SUPERVISOR
 from actors.serve_ports import APPLICATION
 from actors.streams import StreamPool
 from configs.logs import configure_logs
 from configs.settings import Settings
 from deployments.gateway.application import build_app
+from deployments.gateway.host_addresses import HostAddresses
+from deployments.gateway.replacement import drain_when_replaced
 from deployments.gateway.services import GatewayServices
 from deployments.gateway.session_hosts import SessionHosts
 from storage.blobs import BlobStore
@@ -42,16 +46,24 @@ class Gateway:
         pool = StreamPool(settings.secret_key.get_secret_value())
         self._stack.push_async_callback(pool.close)
         registry = EndpointRegistry(redis)
+        hosts = SessionHosts(pool, HostAddresses(registry, settings.session_hosts))
         self._services = GatewayServices(
             settings=settings,
             db=db,
             redis=redis,
             blobs=BlobStore(settings.objects_url),
             registry=registry,
-            conversations=SessionHosts(pool, registry, settings.session_hosts),
+            conversations=hosts,
             notify_ingestion=_notify_ingestion,
             probe_embedder=_probe_embedder,
             page_dir=PAGE_DIR if PAGE_DIR.is_dir() else None,
+        )
+        tabs, drain = self._services.tabs, self._services.drain
+        self._stack.push_async_callback(tabs.close)
+        run_until_closed(
+            self._stack,
+            repeat("watch", partial(tabs.watch, hosts), 1),
+            repeat("replacement", partial(drain_when_replaced, drain), 1),
         )
 
     def __serve_build_asgi_app__(self) -> FastAPI:

@@ -37,7 +37,7 @@ def _reason(error: ValidationError) -> str:
     if first["type"] == "json_invalid":
         return "The frame is not valid JSON."
     if first["type"] in ("union_tag_invalid", "union_tag_not_found"):
-        return "The frame's `type` is not one of auth, message, stop and ping."
+        return "The frame's `type` is not one of auth, message, regenerate, stop, delivered and ping."
     place = ".".join(str(part) for part in first["loc"]).encode("utf-8", "replace").decode()[:100]
     reason = str(first["msg"]).removeprefix("Value error, ").encode("utf-8", "replace").decode()[:200]
     return f"{place or 'The frame'}: {reason}."

@@ -8,11 +8,9 @@ from uuid import UUID
 from pydantic import AfterValidator, BaseModel, ConfigDict, EmailStr, Field
 
 from domain.chatbot import Chatbot, ChatbotConfig, ConfigVersion
-from domain.conversation import MAX_MESSAGE_CHARS, Message, Session, TurnState
 from domain.documents import Document, DocumentStatus
 from domain.tenancy import Role
 from domain.text import clean_text
-from domain.wire import CitationModel, UsageModel
 from storage.postgres.accounts import Account
 
 
@@ -162,65 +160,3 @@ class PassageModel(BaseModel):
     after: str
     page: int | None
     section: str | None
-
-
-class SessionBody(Body):
-    title: Annotated[str, AfterValidator(clean_text)] = Field("", max_length=200)
-
-
-class SessionModel(BaseModel):
-    id: UUID
-    chatbot_id: UUID
-    title: str
-    created_at: datetime
-    updated_at: datetime
-
-    @classmethod
-    def of(cls, session: Session) -> Self:
-        return cls.model_validate(asdict(session))
-
-
-class SessionPage(BaseModel):
-    items: list[SessionModel]
-    next_cursor: str | None
-
-
-class MessageBody(Body):
-    id: UUID | None = Field(None, description="Chosen by the client; sending it again never makes a second turn.")
-    text: Annotated[str, AfterValidator(clean_text)] = Field(min_length=1, max_length=MAX_MESSAGE_CHARS)
-
-
-class MessageModel(BaseModel):
-    id: UUID
-    turn_id: UUID
-    role: str
-    content: str
-    state: TurnState
-    citations: list[CitationModel]
-    usage: UsageModel | None
-    created_at: datetime
-
-    @classmethod
-    def of(cls, message: Message) -> Self:
-        usage = message.usage
-        return cls(
-            id=message.id,
-            turn_id=message.turn_id,
-            role=message.role,
-            content=message.content,
-            state=message.state,
-            citations=[CitationModel(**asdict(citation)) for citation in message.citations],
-            usage=UsageModel(**asdict(usage), total_tokens=usage.total_tokens) if usage else None,
-            created_at=message.created_at,
-        )
-
-
-class MessagePage(BaseModel):
-    items: list[MessageModel]
-    next_cursor: str | None
-
-
-class AcceptedModel(BaseModel):
-    turn_id: UUID
-    message_id: UUID
-    duplicate: bool

@@ -12,34 +12,44 @@ from starlette.requests import HTTPConnection
 
 from configs.settings import Settings
 from deployments.gateway.census import SocketCensus
+from deployments.gateway.drain import Drain
 from deployments.gateway.metrics import GatewayMetrics
+from deployments.gateway.open_tabs import OpenTabs
 from deployments.gateway.passwords import Passwords
 from deployments.gateway.tokens import AccessTokens
+from domain.conversation import Question
 from domain.ids import SessionId, TenantId, TurnId
 from storage.postgres.database import Database
 
 Event = dict[str, Any]
-"""One event of a turn, as a session host sends it: `{"k": kind, "turn": id, "seq": n, ...}`."""
+"""One event of a turn, as a session host sends it: `{"k": kind, "turn": id, "epoch": e, "seq": n, ...}`."""
 
 
 class Conversations(Protocol):
     """The tenants' live sessions, wherever their host runs. Every method raises AppError."""
 
-    async def open_session(self, tenant_id: TenantId, session_id: SessionId, connection_id: str) -> Event:
-        """`{"session_id", "chatbot_id", "chatbot_name", "greeting", "active_turn": {"turn_id", "seq"} | None}`."""
+    async def open_session(self, tenant_id: TenantId, session_id: SessionId) -> Event:
+        """`{"chatbot_id", "chatbot_name", "greeting", "visitor_id": id | None, "max_connections",
+        "active_turn": {"turn_id", "epoch", "seq"} | None, "undelivered": [{"turn_id", "message_id"}]}`."""
 
     def submit(
-        self, tenant_id: TenantId, session_id: SessionId, client_id: str, text: str, request_id: str
+        self, tenant_id: TenantId, session_id: SessionId, question: Question, request_id: str
     ) -> AsyncGenerator[Event, None]:
         """Commit a question and stream its turn: `ack` first, `done` or `error` last."""
 
     def follow(
-        self, tenant_id: TenantId, session_id: SessionId, turn_id: TurnId, seq: int
+        self, tenant_id: TenantId, session_id: SessionId, turn_id: TurnId, seq: int, epoch: int | None = None
     ) -> AsyncGenerator[Event, None]:
-        """The events of a turn after `seq`."""
+        """The events of a turn after `seq`, the last that the caller has, which was of `epoch`."""
 
-    async def stop(self, tenant_id: TenantId, session_id: SessionId, turn_id: TurnId | None) -> None:
-        """End the running turn; what was written stays."""
+    async def stop(self, tenant_id: TenantId, session_id: SessionId, turn_id: TurnId | None) -> bool:
+        """End the running turn, or `turn_id` only; what was written stays. False when none runs."""
+
+    async def hosts(self) -> list[str]:
+        """The names of the session hosts known, to `watch` them."""
+
+    def watch(self, host: str) -> AsyncGenerator[dict[str, str], None]:
+        """`{"tenant", "session", "turn"}` of every turn that begins on a host; raises Unavailable when it is lost."""
 
 
 class Blobs(Protocol):
@@ -73,12 +83,16 @@ class GatewayServices:
     passwords: Passwords = field(init=False)
     metrics: GatewayMetrics = field(init=False)
     census: SocketCensus = field(init=False)
+    tabs: OpenTabs = field(init=False)
+    drain: Drain = field(init=False)
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "tokens", AccessTokens(self.settings))
         object.__setattr__(self, "passwords", Passwords())
         object.__setattr__(self, "metrics", GatewayMetrics())
         object.__setattr__(self, "census", SocketCensus(self.settings.max_sockets))
+        object.__setattr__(self, "tabs", OpenTabs())
+        object.__setattr__(self, "drain", Drain())
 
 
 def services_of(connection: HTTPConnection) -> GatewayServices:

@@ -4,19 +4,18 @@ import asyncio
 import time
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
-from hashlib import blake2b
 from typing import Any, Protocol
 
 import structlog
 
-from deployments.gateway.services import Event, Registry
+from deployments.gateway.host_addresses import HostAddresses
+from deployments.gateway.services import Event
+from domain.conversation import Question
 from domain.errors import Unavailable
 from domain.ids import SessionId, TenantId, TurnId
 
 log = structlog.get_logger()
 
-SERVICE = "session-host"
-_FRESH_SECONDS = 1.0
 _PATIENCE_SECONDS = 15.0
 """How long a caller waits for a host that is being restarted."""
 _PAUSE_SECONDS = 0.25
@@ -28,69 +27,69 @@ class Streams(Protocol):
     async def call(self, address: str, method: str, payload: Any) -> Any: ...
 
 
-def slot_of(tenant_id: TenantId, slots: int) -> int:
-    """The tenant's slot by rendezvous hashing: with one slot more, only one tenant in `slots + 1` moves.
-
-    Source: Thaler and Ravishankar, "Using name-based mappings to increase hit rates", 1998.
-    """
-    return max(range(slots), key=lambda slot: blake2b(tenant_id.bytes + slot.to_bytes(4), digest_size=8).digest())
-
-
 class SessionHosts:
     """The `Conversations` of the real system. Every call is idempotent, so a lost host is simply asked again."""
 
-    def __init__(self, streams: Streams, registry: Registry, slots: int) -> None:
+    def __init__(self, streams: Streams, addresses: HostAddresses) -> None:
         self._streams = streams
-        self._registry = registry
-        self._slots = slots
-        self._addresses: dict[str, str] = {}
-        self._read_at = float("-inf")
-        self._reading = asyncio.Lock()
+        self._addresses = addresses
 
-    async def open_session(self, tenant_id: TenantId, session_id: SessionId, connection_id: str) -> Event:
-        payload = {"tenant_id": str(tenant_id), "session_id": str(session_id), "connection_id": connection_id}
-        answer: Event = await self._call(tenant_id, "open_session", payload)
+    async def open_session(self, tenant_id: TenantId, session_id: SessionId) -> Event:
+        answer: Event = await self._call(tenant_id, "open_session", _payload(tenant_id, session_id))
         return answer
 
-    async def stop(self, tenant_id: TenantId, session_id: SessionId, turn_id: TurnId | None) -> None:
-        payload = {
-            "tenant_id": str(tenant_id),
-            "session_id": str(session_id),
-            "turn_id": str(turn_id) if turn_id else None,
-        }
-        await self._call(tenant_id, "stop", payload)
+    async def stop(self, tenant_id: TenantId, session_id: SessionId, turn_id: TurnId | None) -> bool:
+        payload = _payload(tenant_id, session_id, turn_id=str(turn_id) if turn_id else None)
+        return bool((await self._call(tenant_id, "stop", payload))["stopped"])
 
     async def submit(
-        self, tenant_id: TenantId, session_id: SessionId, client_id: str, text: str, request_id: str
+        self, tenant_id: TenantId, session_id: SessionId, question: Question, request_id: str
     ) -> AsyncGenerator[Event, None]:
-        payload = {
-            "tenant_id": str(tenant_id),
-            "session_id": str(session_id),
-            "client_id": client_id,
-            "text": text,
-            "request_id": request_id,
-        }
+        payload = _payload(
+            tenant_id,
+            session_id,
+            client_id=question.client_id,
+            text=question.text,
+            edits=str(question.edits) if question.edits else None,
+            regenerates=str(question.regenerates) if question.regenerates else None,
+            request_id=request_id,
+        )
         async with aclosing(self._stream(tenant_id, session_id, "submit", payload)) as events:
             async for event in events:
                 yield event
 
     async def follow(
-        self, tenant_id: TenantId, session_id: SessionId, turn_id: TurnId, seq: int
+        self, tenant_id: TenantId, session_id: SessionId, turn_id: TurnId, seq: int, epoch: int | None = None
     ) -> AsyncGenerator[Event, None]:
-        payload = _follow_payload(tenant_id, session_id, str(turn_id), seq)
+        payload = _payload(tenant_id, session_id, turn_id=str(turn_id), seq=seq, epoch=epoch)
         async with aclosing(self._stream(tenant_id, session_id, "follow", payload)) as events:
             async for event in events:
                 yield event
 
+    async def hosts(self) -> list[str]:
+        """The names of the hosts known, to `watch` them."""
+        return await self._addresses.names()
+
+    async def watch(self, host: str) -> AsyncGenerator[dict[str, str], None]:
+        """`{"tenant", "session", "turn"}` of every turn that begins on a host. Raises Unavailable when it is lost."""
+        try:
+            async with aclosing(self._streams.stream(await self._addresses.of(host), "watch", {})) as items:
+                async for item in items:
+                    yield item
+        except Unavailable:
+            await self._addresses.lost(host)
+            raise
+
     async def _call(self, tenant_id: TenantId, method: str, payload: Any) -> Any:
         deadline = time.monotonic() + _PATIENCE_SECONDS
         while True:
+            host = await self._addresses.host_of(tenant_id)
             try:
-                return await self._streams.call(await self._address(tenant_id), method, payload)
+                return await self._streams.call(await self._addresses.of(host), method, payload)
             except Unavailable:
                 if time.monotonic() > deadline:
                     raise
-                await self._pause()
+                await self._pause(host)
 
     async def _stream(
         self, tenant_id: TenantId, session_id: SessionId, method: str, payload: dict[str, Any]
@@ -98,13 +97,15 @@ class SessionHosts:
         """Events of one turn; after a lost connection the rest is asked for by `follow`."""
         deadline = time.monotonic() + _PATIENCE_SECONDS
         while True:
+            host = await self._addresses.host_of(tenant_id)
             try:
-                address = await self._address(tenant_id)
+                address = await self._addresses.of(host)
                 async with aclosing(self._streams.stream(address, method, payload)) as events:
                     async for event in events:
                         yield event
                         method = "follow"
-                        payload = _follow_payload(tenant_id, session_id, event["turn"], event["seq"])
+                        turn_id, seq, epoch = event["turn"], event["seq"], event["epoch"]
+                        payload = _payload(tenant_id, session_id, turn_id=turn_id, seq=seq, epoch=epoch)
                         deadline = time.monotonic() + _PATIENCE_SECONDS
                         if event["k"] in ("done", "error"):
                             return
@@ -112,27 +113,14 @@ class SessionHosts:
             except Unavailable:
                 if time.monotonic() > deadline:
                     raise
-                log.warning("session_host.lost", method=method)
-                await self._pause()
+                log.warning("session_host.lost", method=method, host=host)
+                await self._pause(host)
 
-    async def _pause(self) -> None:
+    async def _pause(self, host: str) -> None:
         """Wait a little and look the addresses up again."""
-        self._read_at = float("-inf")
         await asyncio.sleep(_PAUSE_SECONDS)
-
-    async def _address(self, tenant_id: TenantId) -> str:
-        """Raises Unavailable while the tenant's host is not announced."""
-        if time.monotonic() - self._read_at > _FRESH_SECONDS:
-            async with self._reading:
-                if time.monotonic() - self._read_at > _FRESH_SECONDS:
-                    found = await self._registry.list(SERVICE)
-                    self._addresses = {endpoint.instance: endpoint.address for endpoint in found}
-                    self._read_at = time.monotonic()
-        address = self._addresses.get(str(slot_of(tenant_id, self._slots)))
-        if address is None:
-            raise Unavailable("The conversation's process is starting; try again.", retry_after=2)
-        return address
+        await self._addresses.lost(host)
 
 
-def _follow_payload(tenant_id: TenantId, session_id: SessionId, turn_id: str, seq: int) -> dict[str, Any]:
-    return {"tenant_id": str(tenant_id), "session_id": str(session_id), "turn_id": turn_id, "seq": seq}
+def _payload(tenant_id: TenantId, session_id: SessionId, **fields: Any) -> dict[str, Any]:
+    return {"tenant_id": str(tenant_id), "session_id": str(session_id), **fields}

@@ -1,9 +1,11 @@
-"""Access tokens (JWT, HS256, short-lived) and opaque refresh tokens; keys are derived per purpose."""
+"""Access tokens of people and of visitors (JWT, HS256, short-lived) and opaque refresh tokens; a key per purpose."""
 
 import hashlib
 import hmac
 import secrets
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 from uuid import UUID, uuid4
@@ -12,12 +14,16 @@ from jose import jwt
 
 from configs.settings import Settings
 from domain.errors import NotAuthenticated
-from domain.ids import TenantId, UserId
-from domain.tenancy import Principal, Role
+from domain.ids import ChatbotId, TenantId, UserId, VisitorId
+from domain.tenancy import Chatter, Principal, Role
 
 MAX_TOKEN_BYTES = 8 * 1024
+VISITOR_SECONDS = 60 * 60
+VISITOR_GRACE_SECONDS = 30 * 86_400
+"""How long after its end a visitor's token still tells who comes back."""
 _ALGORITHM = "HS256"
-_REQUIRED = {f"require_{claim}": True for claim in ("exp", "iat", "iss", "aud", "sub")}
+_OPTIONS = {f"require_{claim}": True for claim in ("iat", "iss", "sub")} | {"verify_aud": False}
+"""Requiring a claim also checks it: the audience and, for one caller, the end are checked here instead."""
 
 
 def derive_key(secret: str, purpose: str) -> bytes:
@@ -32,8 +38,18 @@ class Verified:
     """Unix seconds."""
 
 
+@dataclass(frozen=True, slots=True)
+class VerifiedChatter:
+    chatter: Chatter
+    expires_at: float
+    """Unix seconds."""
+
+
 class AccessTokens:
-    """Raises ValueError when the settings carry no secret: an empty key would sign for anyone."""
+    """Tokens of people and of visitors, told apart by their audience.
+
+    Raises ValueError when the settings carry no secret: an empty key would sign for anyone.
+    """
 
     def __init__(self, settings: Settings) -> None:
         secret = settings.secret_key.get_secret_value()
@@ -44,48 +60,104 @@ class AccessTokens:
         self._key_id = hashlib.sha256(self._key.encode()).hexdigest()[:16]
         self._issuer = settings.token_issuer
         self._audience = settings.token_audience
+        self._visitor_audience = f"{settings.token_audience}-visitor"
         self.lifetime_seconds = settings.access_token_minutes * 60
 
     def sign(self, principal: Principal) -> str:
+        return self._sign(
+            self._audience,
+            principal.user_id,
+            self.lifetime_seconds,
+            tenant=str(principal.tenant_id),
+            role=principal.role.value,
+        )
+
+    def sign_visitor(self, tenant_id: TenantId, chatbot_id: ChatbotId, visitor_id: VisitorId) -> str:
+        """A token that opens the visitor's own sessions of one chatbot, for VISITOR_SECONDS."""
+        return self._sign(
+            self._visitor_audience, visitor_id, VISITOR_SECONDS, tenant=str(tenant_id), chatbot=str(chatbot_id)
+        )
+
+    def verify(self, token: str) -> Verified:
+        """Raises NotAuthenticated for anything but a live access token of ours; never says why."""
+        with _refusing():
+            claims = self._decode(token)
+            return Verified(self._principal(claims), float(claims["exp"]))
+
+    def verify_chatter(self, token: str) -> VerifiedChatter:
+        """Accepts a person's and a visitor's token. Raises NotAuthenticated as `verify` does."""
+        with _refusing():
+            claims = self._decode(token)
+            if claims["aud"] == self._visitor_audience:
+                chatter = self._visitor(claims)
+            else:
+                chatter = Chatter(self._principal(claims).tenant_id)
+            return VerifiedChatter(chatter, float(claims["exp"]))
+
+    def verify_returning(self, token: str) -> Chatter:
+        """The visitor of a token that has expired at most VISITOR_GRACE_SECONDS ago. Raises NotAuthenticated."""
+        with _refusing():
+            claims = self._decode(token, verify_exp=False)
+            if float(claims["exp"]) + VISITOR_GRACE_SECONDS < time.time():
+                raise NotAuthenticated
+            return self._visitor(claims)
+
+    def _sign(self, audience: str, subject: UUID, seconds: int, **more: str) -> str:
         now = int(time.time())
         claims = {
             "iss": self._issuer,
-            "aud": self._audience,
-            "sub": str(principal.user_id),
-            "tenant": str(principal.tenant_id),
-            "role": principal.role.value,
+            "aud": audience,
+            "sub": str(subject),
+            **more,
             "iat": now,
-            "exp": now + self.lifetime_seconds,
+            "exp": now + seconds,
             "jti": str(uuid4()),
         }
         token: str = jwt.encode(claims, self._key, algorithm=_ALGORITHM, headers={"kid": self._key_id})
         return token
 
-    def verify(self, token: str) -> Verified:
-        """Raises NotAuthenticated for anything but a live access token of ours; never says why."""
+    def _decode(self, token: str, *, verify_exp: bool = True) -> dict[str, Any]:
+        """The claims of a token that we signed; the caller checks the audience."""
         if len(token) > MAX_TOKEN_BYTES:
             raise NotAuthenticated
-        try:
-            header = jwt.get_unverified_header(token)
-            if header.get("alg") != _ALGORITHM or header.get("kid") != self._key_id:
-                raise NotAuthenticated
-            claims: dict[str, Any] = jwt.decode(
-                token,
-                self._key,
-                algorithms=[_ALGORITHM],
-                audience=self._audience,
-                issuer=self._issuer,
-                options=_REQUIRED,
-            )
-            principal = Principal(
-                tenant_id=TenantId(UUID(claims["tenant"])),
-                user_id=UserId(UUID(claims["sub"])),
-                role=Role(claims["role"]),
-            )
-            return Verified(principal, float(claims["exp"]))
-        except Exception as error:
-            # The decoder raises many kinds on hostile input; whatever does not decode is not a token.
-            raise NotAuthenticated("The access token is not valid or has expired; sign in again.") from error
+        header = jwt.get_unverified_header(token)
+        if header.get("alg") != _ALGORITHM or header.get("kid") != self._key_id:
+            raise NotAuthenticated
+        claims: dict[str, Any] = jwt.decode(
+            token,
+            self._key,
+            algorithms=[_ALGORITHM],
+            issuer=self._issuer,
+            options={**_OPTIONS, "require_exp": verify_exp, "verify_exp": verify_exp},
+        )
+        return claims
+
+    def _principal(self, claims: dict[str, Any]) -> Principal:
+        if claims["aud"] != self._audience:
+            raise NotAuthenticated
+        return Principal(
+            tenant_id=TenantId(UUID(claims["tenant"])),
+            user_id=UserId(UUID(claims["sub"])),
+            role=Role(claims["role"]),
+        )
+
+    def _visitor(self, claims: dict[str, Any]) -> Chatter:
+        if claims["aud"] != self._visitor_audience:
+            raise NotAuthenticated
+        return Chatter(
+            tenant_id=TenantId(UUID(claims["tenant"])),
+            visitor_id=VisitorId(UUID(claims["sub"])),
+            chatbot_id=ChatbotId(UUID(claims["chatbot"])),
+        )
+
+
+@contextmanager
+def _refusing() -> Iterator[None]:
+    try:
+        yield
+    except Exception as error:
+        # The decoder raises many kinds on hostile input; whatever does not decode is not a token.
+        raise NotAuthenticated("The access token is not valid or has expired; sign in again.") from error
 
 
 def new_refresh_token() -> tuple[str, bytes]:

@@ -1,0 +1,78 @@
+"""Feedback on answers: readers rate them, the tenant's people read the ratings."""
+
+from uuid import UUID
+
+from fastapi import APIRouter, Response
+
+from deployments.gateway.conversation_models import (
+    Cursor,
+    FeedbackBody,
+    FeedbackModel,
+    FeedbackPage,
+    RatedAnswerModel,
+)
+from deployments.gateway.cursors import cursor_of_rating, moment_of
+from deployments.gateway.models import Limit
+from deployments.gateway.principal import ChatterOfBot, CurrentPrincipal
+from deployments.gateway.services import Services
+from domain.ids import ChatbotId, MessageId, SessionId
+from domain.tenancy import Chatter
+from storage.postgres.chatbots import Chatbots
+from storage.postgres.database import Transaction, tenant_tx
+from storage.postgres.feedback import Ratings
+from storage.postgres.messages import Messages
+from storage.postgres.sessions import Sessions
+
+router = APIRouter(tags=["feedback"])
+
+_FEEDBACK = "/chatbots/{chatbot_id}/sessions/{session_id}/messages/{message_id}/feedback"
+
+
+@router.put(_FEEDBACK)
+async def put_feedback(
+    chatbot_id: UUID,
+    session_id: UUID,
+    message_id: UUID,
+    body: FeedbackBody,
+    services: Services,
+    chatter: ChatterOfBot,
+) -> FeedbackModel:
+    """Rate an answer; rating it again replaces what was said before."""
+    async with tenant_tx(services.db, chatter.tenant_id) as tx:
+        answer = await _answer(tx, chatter, chatbot_id, session_id, message_id)
+        return FeedbackModel.of(await Ratings(tx).put(chatter.tenant_id, answer, body.rating, body.comment))
+
+
+@router.delete(_FEEDBACK, status_code=204)
+async def delete_feedback(
+    chatbot_id: UUID, session_id: UUID, message_id: UUID, services: Services, chatter: ChatterOfBot
+) -> Response:
+    """Take the rating back; without one there is nothing to do."""
+    async with tenant_tx(services.db, chatter.tenant_id) as tx:
+        answer = await _answer(tx, chatter, chatbot_id, session_id, message_id)
+        await Ratings(tx).delete(chatter.tenant_id, answer)
+    return Response(status_code=204)
+
+
+@router.get("/chatbots/{chatbot_id}/feedback")
+async def list_feedback(
+    chatbot_id: UUID,
+    services: Services,
+    principal: CurrentPrincipal,
+    limit: Limit = 50,
+    cursor: Cursor | None = None,
+) -> FeedbackPage:
+    """All ratings of the bot's answers, the last given first."""
+    before = moment_of(cursor) if cursor is not None else None
+    async with tenant_tx(services.db, principal.tenant_id) as tx:
+        bot = await Chatbots(tx).get(principal.tenant_id, ChatbotId(chatbot_id))
+        found = await Ratings(tx).list_page(principal.tenant_id, bot.id, limit + 1, before)
+    more = cursor_of_rating(found[limit - 1]) if len(found) > limit else None
+    return FeedbackPage(items=[RatedAnswerModel.of(rated) for rated in found[:limit]], next_cursor=more)
+
+
+async def _answer(tx: Transaction, chatter: Chatter, chatbot_id: UUID, session_id: UUID, message_id: UUID) -> MessageId:
+    """Raises NotFound for what this chatter cannot see, Unprocessable for a question."""
+    session = await Sessions(tx).get_for(chatter, SessionId(session_id), ChatbotId(chatbot_id))
+    await Messages(tx).require_answer(chatter.tenant_id, session.id, MessageId(message_id))
+    return MessageId(message_id)

@@ -1,0 +1,87 @@
+"""Chat sessions over HTTP, their branches, and the socket's address."""
+
+from uuid import UUID
+
+from fastapi import APIRouter, Response
+
+from deployments.gateway.conversation_models import (
+    BranchList,
+    BranchModel,
+    SessionBody,
+    SessionChange,
+    SessionModel,
+    SessionPage,
+)
+from deployments.gateway.models import Limit
+from deployments.gateway.principal import ChatterOfBot
+from deployments.gateway.services import Services
+from domain.errors import Forbidden
+from domain.ids import ChatbotId, SessionId, TurnId
+from storage.postgres.chatbots import Chatbots
+from storage.postgres.database import tenant_tx
+from storage.postgres.messages import Messages
+from storage.postgres.sessions import Sessions
+
+router = APIRouter(tags=["chat"])
+
+
+@router.post("/chatbots/{chatbot_id}/sessions", status_code=201)
+async def create_session(
+    chatbot_id: UUID, services: Services, chatter: ChatterOfBot, body: SessionBody | None = None
+) -> SessionModel:
+    """A visitor's session is theirs alone; the tenant's people see it too."""
+    title = body.title if body else ""
+    async with tenant_tx(services.db, chatter.tenant_id) as tx:
+        bot = await Chatbots(tx).get(chatter.tenant_id, ChatbotId(chatbot_id))
+        return SessionModel.of(await Sessions(tx).insert(chatter.tenant_id, bot.id, title, chatter.visitor_id))
+
+
+@router.get("/chatbots/{chatbot_id}/sessions")
+async def list_sessions(
+    chatbot_id: UUID, services: Services, chatter: ChatterOfBot, limit: Limit = 50, cursor: UUID | None = None
+) -> SessionPage:
+    """Newest first; a visitor's own only."""
+    async with tenant_tx(services.db, chatter.tenant_id) as tx:
+        bot = await Chatbots(tx).get(chatter.tenant_id, ChatbotId(chatbot_id))
+        found = await Sessions(tx).list_page(chatter.tenant_id, bot.id, limit + 1, cursor, chatter.visitor_id)
+    more = str(found[limit - 1].id) if len(found) > limit else None
+    return SessionPage(items=[SessionModel.of(session) for session in found[:limit]], next_cursor=more)
+
+
+@router.patch("/chatbots/{chatbot_id}/sessions/{session_id}")
+async def change_session(
+    chatbot_id: UUID, session_id: UUID, body: SessionChange, services: Services, chatter: ChatterOfBot
+) -> SessionModel:
+    """Rename, close or open again; the tenant's people also choose the active branch."""
+    if body.head_turn_id is not None and chatter.visitor_id is not None:
+        raise Forbidden("Visitors do not choose the branch.")
+    async with tenant_tx(services.db, chatter.tenant_id) as tx:
+        sessions = Sessions(tx)
+        session = await sessions.get_for(chatter, SessionId(session_id), ChatbotId(chatbot_id))
+        head = None
+        if body.head_turn_id is not None:
+            head = await Messages(tx).newest_leaf(chatter.tenant_id, session.id, TurnId(body.head_turn_id))
+        return SessionModel.of(
+            await sessions.update(
+                chatter.tenant_id, session.id, title=body.title, closed=body.closed, head_turn_id=head
+            )
+        )
+
+
+@router.delete("/chatbots/{chatbot_id}/sessions/{session_id}", status_code=204)
+async def delete_session(chatbot_id: UUID, session_id: UUID, services: Services, chatter: ChatterOfBot) -> Response:
+    """The session goes with its messages; what was billed stays."""
+    async with tenant_tx(services.db, chatter.tenant_id) as tx:
+        sessions = Sessions(tx)
+        session = await sessions.get_for(chatter, SessionId(session_id), ChatbotId(chatbot_id))
+        await sessions.delete(chatter.tenant_id, session.id)
+    return Response(status_code=204)
+
+
+@router.get("/chatbots/{chatbot_id}/sessions/{session_id}/branches")
+async def list_branches(chatbot_id: UUID, session_id: UUID, services: Services, chatter: ChatterOfBot) -> BranchList:
+    """The newest two hundred, newest first."""
+    async with tenant_tx(services.db, chatter.tenant_id) as tx:
+        session = await Sessions(tx).get_for(chatter, SessionId(session_id), ChatbotId(chatbot_id))
+        found = await Messages(tx).branches(chatter.tenant_id, session.id)
+    return BranchList(items=[BranchModel.of(branch, session.head_turn_id) for branch in found])

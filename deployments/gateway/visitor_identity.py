@@ -1,0 +1,22 @@
+"""How a tenant's server vouches for a person: a signature over its own name for them."""
+
+import hmac
+
+from configs.settings import Settings
+from deployments.gateway.tokens import derive_key
+from domain.ids import ChatbotId, TenantId
+
+
+def identity_secret(settings: Settings, tenant_id: TenantId, chatbot_id: ChatbotId) -> str:
+    """The key of one chatbot's signatures, 64 hexadecimal characters; the same on every replica, stored nowhere."""
+    return derive_key(settings.secret_key.get_secret_value(), f"identity:{tenant_id}:{chatbot_id}").hex()
+
+
+def signature_of(secret: str, user_id: str) -> str:
+    """Hexadecimal HMAC-SHA256 of the name in UTF-8; the key is the secret's text as it is shown to the tenant."""
+    return hmac.new(secret.encode(), user_id.encode(), "sha256").hexdigest()
+
+
+def signed(secret: str, user_id: str, signature: str) -> bool:
+    """Compared in constant time; upper case is fine."""
+    return hmac.compare_digest(signature_of(secret, user_id).encode(), signature.lower().encode("utf-8", "replace"))

@@ -1,0 +1,102 @@
+"""Visitors: people who chat without an account, anonymous or vouched for by the tenant's server."""
+
+from uuid import UUID
+
+import structlog
+from fastapi import APIRouter
+
+from deployments.gateway.account_routes import Client
+from deployments.gateway.conversation_models import (
+    IdentitySecretModel,
+    VisitorBody,
+    VisitorGrantModel,
+    VisitorModel,
+    VisitorPage,
+)
+from deployments.gateway.models import Limit
+from deployments.gateway.principal import CurrentOwner, CurrentPrincipal
+from deployments.gateway.rate_window import count_attempt
+from deployments.gateway.services import GatewayServices, Services
+from deployments.gateway.tokens import VISITOR_SECONDS
+from deployments.gateway.visitor_identity import identity_secret, signed
+from domain.chatbot import Chatbot
+from domain.errors import InvalidInput, NotAuthenticated, NotFound, RateLimited
+from domain.ids import ChatbotId, VisitorId
+from storage.postgres.chatbots import Chatbots
+from storage.postgres.database import Transaction, system_tx, tenant_tx
+from storage.postgres.visitors import Visitors
+
+router = APIRouter(tags=["visitors"])
+
+PER_CLIENT = 30
+"""Visitors that one address may make or bring back at one chatbot in a minute."""
+
+
+@router.post("/chatbots/{chatbot_id}/visitors", status_code=201)
+async def welcome(
+    chatbot_id: UUID, services: Services, client: Client, body: VisitorBody | None = None
+) -> VisitorGrantModel:
+    """A token for somebody new, for somebody who comes back, or for a person whom the tenant's server vouches for.
+
+    Public: needs no token. The chatbot's `visitors` setting says who is welcome.
+    """
+    retry_after = await count_attempt(services.redis, "visitor", ((f"{client}|{chatbot_id}", PER_CLIENT),))
+    if retry_after is not None:
+        raise RateLimited("Too many visitors from this address; try again in a minute.", retry_after=retry_after)
+    async with system_tx(services.db) as tx:
+        tenant_id = await Visitors(tx).tenant_of_chatbot(ChatbotId(chatbot_id))
+    if tenant_id is None:
+        raise NotFound("There is no such chatbot.")
+    structlog.contextvars.bind_contextvars(tenant_id=str(tenant_id))
+    async with tenant_tx(services.db, tenant_id) as tx:
+        bot = await Chatbots(tx).get(tenant_id, ChatbotId(chatbot_id))
+        visitor_id = await _visitor(tx, services, bot, body or VisitorBody())
+    token = services.tokens.sign_visitor(tenant_id, bot.id, visitor_id)
+    return VisitorGrantModel(visitor_id=visitor_id, token=token, expires_in=VISITOR_SECONDS)
+
+
+@router.get("/chatbots/{chatbot_id}/visitors")
+async def list_visitors(
+    chatbot_id: UUID,
+    services: Services,
+    principal: CurrentPrincipal,
+    limit: Limit = 50,
+    cursor: UUID | None = None,
+) -> VisitorPage:
+    """Newest first."""
+    async with tenant_tx(services.db, principal.tenant_id) as tx:
+        bot = await Chatbots(tx).get(principal.tenant_id, ChatbotId(chatbot_id))
+        found = await Visitors(tx).list_page(principal.tenant_id, bot.id, limit + 1, cursor)
+    more = str(found[limit - 1].id) if len(found) > limit else None
+    return VisitorPage(items=[VisitorModel.of(visitor) for visitor in found[:limit]], next_cursor=more)
+
+
+@router.get("/chatbots/{chatbot_id}/identity-secret")
+async def get_identity_secret(chatbot_id: UUID, services: Services, owner: CurrentOwner) -> IdentitySecretModel:
+    """What the tenant's server signs the names of its people with."""
+    async with tenant_tx(services.db, owner.tenant_id) as tx:
+        bot = await Chatbots(tx).get(owner.tenant_id, ChatbotId(chatbot_id))
+    return IdentitySecretModel(secret=identity_secret(services.settings, owner.tenant_id, bot.id))
+
+
+async def _visitor(tx: Transaction, services: GatewayServices, bot: Chatbot, body: VisitorBody) -> VisitorId:
+    """Raises NotFound where nobody is welcome, NotAuthenticated for a claim that does not hold."""
+    visitors, mode = Visitors(tx), bot.config.visitors
+    if mode == "off":
+        raise NotFound("This chatbot takes no visitors.")
+    if body.user_id is not None:
+        if body.token is not None:
+            raise InvalidInput("Send a name with its signature, or a token.")
+        if not signed(identity_secret(services.settings, bot.tenant_id, bot.id), body.user_id, body.signature or ""):
+            raise NotAuthenticated("The signature does not belong to this name.")
+        return await visitors.identify(bot.tenant_id, bot.id, body.user_id)
+    if mode == "identified":
+        raise NotAuthenticated("This chatbot asks who you are.")
+    if body.token is None:
+        return await visitors.insert(bot.tenant_id, bot.id)
+    known = services.tokens.verify_returning(body.token)
+    if (known.tenant_id, known.chatbot_id) != (bot.tenant_id, bot.id) or known.visitor_id is None:
+        raise NotAuthenticated("This token is another chatbot's.")
+    if not await visitors.welcome_back(bot.tenant_id, bot.id, known.visitor_id):
+        raise NotAuthenticated("This visitor is not known here any more.")
+    return known.visitor_id
