@@ -149,6 +149,23 @@ def ingest(
 
 
 @app.command()
+def chat(
+    chatbot: Annotated[str, typer.Option(help="Id of the chatbot; the demo's when not given.")] = "",
+    session: Annotated[str, typer.Option(help="Id of a session to go on with; a new one when not given.")] = "",
+    email: Annotated[str, typer.Option(envvar="LOQUENT_EMAIL", help="Log-in; the demo's when not given.")] = "",
+    password: Annotated[str, typer.Option(envvar="LOQUENT_PASSWORD", help="Its password.")] = "",
+    url: Annotated[str, typer.Option(help="Of the platform; the installation of this folder when not given.")] = "",
+) -> None:
+    """Chat in the terminal; a question from a pipe is answered and that is all."""
+    from cluster.chat_command import run_chat
+
+    try:
+        run_chat(url or running_url(), chatbot, session, email, password, console)
+    except SetupError as error:
+        raise fail(str(error)) from None
+
+
+@app.command()
 def version() -> None:
     """Show the version."""
     console.print(installed_version("loquent"))
