@@ -1,6 +1,17 @@
 /** The endpoints that the page uses. */
 import type { Http } from "./http";
-import type { Chatbot, ChatbotConfig, ChatSession, ConfigVersion, KnowledgeDocument, Message, Page, Passage } from "./types";
+import type {
+  Chatbot,
+  ChatbotConfig,
+  ChatSession,
+  ConfigVersion,
+  Feedback,
+  KnowledgeDocument,
+  Message,
+  Page,
+  Passage,
+  SessionChange,
+} from "./types";
 
 const PAGE_SIZE = 100;
 const MOST_PAGES = 50;
@@ -19,7 +30,16 @@ export class Api {
     this.http.get<Page<ChatSession>>(withCursor(`/chatbots/${bot}/sessions?limit=20`, cursor));
   createSession = (bot: string) => this.http.post<ChatSession>(`/chatbots/${bot}/sessions`, {});
 
-  /** The whole history, oldest first. */
+  changeSession = (bot: string, session: string, change: SessionChange) =>
+    this.http.patch<ChatSession>(`/chatbots/${bot}/sessions/${session}`, change);
+  deleteSession = (bot: string, session: string) => this.http.remove(`/chatbots/${bot}/sessions/${session}`);
+
+  saveFeedback = (bot: string, session: string, message: string, feedback: Feedback) =>
+    this.http.put<Feedback>(`/chatbots/${bot}/sessions/${session}/messages/${message}/feedback`, feedback);
+  deleteFeedback = (bot: string, session: string, message: string) =>
+    this.http.remove(`/chatbots/${bot}/sessions/${session}/messages/${message}/feedback`);
+
+  /** The whole active branch, oldest first. */
   messages = (bot: string, session: string, signal?: AbortSignal) =>
     this.all<Message>(`/chatbots/${bot}/sessions/${session}/messages`, signal);
 

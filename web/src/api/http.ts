@@ -7,6 +7,7 @@ export class Http {
 
   get = <T>(path: string, signal?: AbortSignal) => this.send<T>("GET", path, undefined, signal);
   post = <T>(path: string, body: object) => this.send<T>("POST", path, body);
+  patch = <T>(path: string, body: object) => this.send<T>("PATCH", path, body);
   put = <T>(path: string, body: object) => this.send<T>("PUT", path, body);
   remove = (path: string) => this.send<undefined>("DELETE", path);
 

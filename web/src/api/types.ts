@@ -69,8 +69,27 @@ export interface ChatSession {
   id: string;
   chatbot_id: string;
   title: string;
+  /** Null for a session of the tenant's own people. */
+  visitor_id: string | null;
+  /** The last turn of the branch that a new question continues. */
+  head_turn_id: string | null;
+  /** A closed session takes no more questions. */
+  closed_at: string | null;
   created_at: string;
   updated_at: string;
+}
+
+export interface SessionChange {
+  title?: string;
+  closed?: boolean;
+  head_turn_id?: string;
+}
+
+export type Rating = "up" | "down";
+
+export interface Feedback {
+  rating: Rating;
+  comment: string;
 }
 
 export type TurnState = "accepted" | "running" | "completed" | "stopped" | "interrupted" | "failed";
@@ -78,11 +97,17 @@ export type TurnState = "accepted" | "running" | "completed" | "stopped" | "inte
 export interface Message {
   id: string;
   turn_id: string;
+  parent_turn_id: string | null;
+  /** The turns that continue the same parent, oldest first, this one among them. */
+  versions: string[];
   role: "user" | "assistant";
   content: string;
+  /** Of the turn. */
   state: TurnState;
   citations: Citation[];
   usage: Usage | null;
+  feedback: Feedback | null;
+  delivered_at: string | null;
   created_at: string;
 }
 

@@ -1,13 +1,12 @@
 /** The conversations of a chatbot, newest first, a page at a time. */
-import { Box, Button, Loader, ScrollArea, Stack, Text, UnstyledButton } from "@mantine/core";
+import { Box, Button, Loader, ScrollArea, Stack, Text } from "@mantine/core";
 import { IconPlus } from "@tabler/icons-react";
-import { useInfiniteQuery } from "@tanstack/react-query";
 
 import { sentence } from "../api/errors";
-import { useServices } from "../api/services";
+import { useSessionList } from "../api/sessions";
 import type { Chatbot } from "../api/types";
 import { goTo } from "../layout/route";
-import { ago } from "../layout/words";
+import { SessionRow } from "./SessionRow";
 
 interface Props {
   bot: Chatbot;
@@ -16,14 +15,7 @@ interface Props {
 }
 
 export function SessionList({ bot, session, onChoose }: Props) {
-  const { api } = useServices();
-  const list = useInfiniteQuery({
-    queryKey: ["sessions", bot.id],
-    queryFn: ({ pageParam }) => api.sessions(bot.id, pageParam),
-    initialPageParam: null as string | null,
-    getNextPageParam: (page) => page.next_cursor,
-  });
-  const sessions = list.data?.pages.flatMap((page) => page.items) ?? [];
+  const { list, sessions } = useSessionList(bot.id);
   const open = (id: string | null) => {
     goTo(bot.id, id);
     onChoose();
@@ -58,22 +50,18 @@ export function SessionList({ bot, session, onChoose }: Props) {
             </Text>
           )}
           {sessions.map((item) => (
-            <UnstyledButton
+            <SessionRow
               key={item.id}
-              className="rail-item"
-              aria-current={item.id === session ? "page" : undefined}
-              onClick={() => {
+              bot={bot.id}
+              session={item}
+              open={item.id === session}
+              onOpen={() => {
                 open(item.id);
               }}
-              data-testid="session-item"
-            >
-              <Text size="sm" truncate maw={262}>
-                {item.title || "New conversation"}
-              </Text>
-              <Text size="xs" c="dimmed">
-                {ago(item.updated_at)}
-              </Text>
-            </UnstyledButton>
+              onDeleted={() => {
+                if (item.id === session) goTo(bot.id);
+              }}
+            />
           ))}
           {list.hasNextPage && (
             <Button

@@ -4,7 +4,7 @@ import { IconArrowUp, IconPlayerStopFilled } from "@tabler/icons-react";
 import { useState } from "react";
 import type { KeyboardEvent } from "react";
 
-const LONGEST = 16_000;
+import { LONGEST_QUESTION, sends } from "./writing";
 
 interface Props {
   /** Something has to finish before a question can go. */
@@ -28,8 +28,7 @@ export function Composer({ busy, answering, error, onSend, onStop }: Props) {
     setText("");
   };
   const onKey = (event: KeyboardEvent) => {
-    // While an input method composes, Enter chooses a candidate.
-    if (event.key !== "Enter" || event.shiftKey || event.nativeEvent.isComposing) return;
+    if (!sends(event)) return;
     event.preventDefault();
     send();
   };
@@ -66,7 +65,7 @@ export function Composer({ busy, answering, error, onSend, onStop }: Props) {
         maxRows={8}
         size="md"
         radius="lg"
-        maxLength={LONGEST}
+        maxLength={LONGEST_QUESTION}
         value={text}
         rightSectionWidth={48}
         onChange={(event) => {
@@ -95,10 +94,24 @@ export function Composer({ busy, answering, error, onSend, onStop }: Props) {
         }
       />
       <Text size="xs" c="dimmed" ta="center" mt={8}>
-        {text.length > LONGEST - 1_000
-          ? `${text.length.toLocaleString()} of ${LONGEST.toLocaleString()} characters`
+        {text.length > LONGEST_QUESTION - 1_000
+          ? `${text.length.toLocaleString()} of ${LONGEST_QUESTION.toLocaleString()} characters`
           : "Answers can be wrong. Open the sources to check them."}
       </Text>
     </form>
+  );
+}
+
+/** In place of the composer where no more questions are taken. */
+export function ClosedNotice({ onNew }: { onNew: () => void }) {
+  return (
+    <div className="composer" role="status" data-testid="closed-notice">
+      <Text size="sm" c="dimmed" ta="center" py="md">
+        This conversation is closed.{" "}
+        <button type="button" className="link" onClick={onNew}>
+          Start a new one
+        </button>
+      </Text>
+    </div>
   );
 }

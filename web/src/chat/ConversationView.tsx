@@ -1,17 +1,19 @@
 /** One session: its messages, the answer being written, and the place to ask. */
 import { Alert, Button, Group, Loader } from "@mantine/core";
-import { useEffect, useRef, useState } from "react";
+import { useCallback, useEffect, useMemo, useRef, useState } from "react";
 
 import { ApiError, sentence } from "../api/errors";
 import { useServices } from "../api/services";
+import { useSessionList } from "../api/sessions";
 import type { Chatbot } from "../api/types";
 import { goTo } from "../layout/route";
 import type { Citation } from "../protocol/frames";
 import { ChatHeader } from "./ChatHeader";
-import { Composer } from "./Composer";
+import { ClosedNotice, Composer } from "./Composer";
 import { MessageList } from "./MessageList";
 import { PassageDrawer } from "./PassageDrawer";
 import { Welcome } from "./Welcome";
+import type { MessageActions } from "./actions";
 import { answering } from "./conversation";
 import { useConversation } from "./useConversation";
 import type { FirstQuestion } from "./useConversation";
@@ -28,13 +30,20 @@ interface Props {
 
 export function ConversationView({ bot, session, first, onMenu, onSettings }: Props) {
   const { auth } = useServices();
-  const { state, connection, history, send, discard, stop, wake } = useConversation(bot.id, session, first);
+  const { state, connection, history, send, ask, edit, regenerate, discard, choose, rate, stop, wake } = useConversation(
+    bot.id,
+    session,
+    first,
+  );
+  const listed = useSessionList(bot.id).sessions.find((item) => item.id === session);
   const [citation, setCitation] = useState<Citation | null>(null);
   const [reading, setReading] = useState(false);
   const scroller = useRef<HTMLDivElement>(null);
+  const column = useRef<HTMLDivElement>(null);
   const followed = useRef(true);
   const [away, setAway] = useState(false);
   const writing = answering(state);
+  const closed = listed ? listed.closed_at !== null : state.closed;
   const gone = connection === "gone" || (history.error instanceof ApiError && history.error.status === 404);
 
   useEffect(() => {
@@ -49,22 +58,52 @@ export function ConversationView({ bot, session, first, onMenu, onSettings }: Pr
   useEffect(() => {
     if (followed.current) scroller.current?.scrollTo({ top: scroller.current.scrollHeight });
   }, [state]);
-  const onScroll = () => {
+  const onScroll = useCallback(() => {
     const box = scroller.current;
     if (!box) return;
     followed.current = box.scrollHeight - box.scrollTop - box.clientHeight < NEAR_END_PX;
     setAway(!followed.current);
-  };
-  const ask = (text: string) => {
-    followed.current = true;
-    send(text);
+  }, []);
+  // A shorter version may put the end into sight without any scrolling.
+  useEffect(() => {
+    if (!column.current) return undefined;
+    const observer = new ResizeObserver(() => {
+      if (!followed.current) onScroll();
+    });
+    observer.observe(column.current);
+    return () => {
+      observer.disconnect();
+    };
+  }, [onScroll]);
+  const actions = useMemo((): MessageActions => {
+    const following =
+      <A extends unknown[]>(act: (...args: A) => void) =>
+      (...args: A) => {
+        followed.current = true;
+        act(...args);
+      };
+    return {
+      openSource: (chosen) => {
+        setCitation(chosen);
+        setReading(true);
+      },
+      edit: following(edit),
+      regenerate: following(regenerate),
+      repeat: following(ask),
+      discard,
+      choose,
+      rate,
+    };
+  }, [ask, choose, discard, edit, rate, regenerate]);
+  const startNew = () => {
+    goTo(bot.id);
   };
 
   return (
     <section className="chat" aria-label={`Chat with ${bot.name}`}>
       <ChatHeader bot={bot} connection={connection} onMenu={onMenu} onSettings={onSettings} onReconnect={wake} />
       <div className="chat-scroll" ref={scroller} onScroll={onScroll} tabIndex={0} aria-label="Messages" role="region">
-        <div className="chat-column">
+        <div className="chat-column" ref={column}>
           <Welcome greeting={state.greeting ?? bot.config.greeting} />
           {history.isPending && state.outgoing.length === 0 && <Loader size="sm" aria-label="Loading messages" />}
           {history.isError && !gone && (
@@ -77,26 +116,10 @@ export function ConversationView({ bot, session, first, onMenu, onSettings }: Pr
               </Group>
             </Alert>
           )}
-          <MessageList
-            state={state}
-            onCitation={(chosen) => {
-              setCitation(chosen);
-              setReading(true);
-            }}
-            onRetry={(text, id) => {
-              if (id) discard(id);
-              ask(text);
-            }}
-          />
+          <MessageList state={state} closed={closed || gone} actions={actions} />
           {gone && (
             <Alert color="gray" title="This conversation is no longer there">
-              <Button
-                size="xs"
-                variant="light"
-                onClick={() => {
-                  goTo(bot.id);
-                }}
-              >
+              <Button size="xs" variant="light" onClick={startNew}>
                 Start a new one
               </Button>
             </Alert>
@@ -108,7 +131,19 @@ export function ConversationView({ bot, session, first, onMenu, onSettings }: Pr
           Jump to the latest
         </Button>
       )}
-      {!gone && <Composer busy={false} answering={writing} error={null} onSend={ask} onStop={stop} />}
+      {!gone && closed && !writing && <ClosedNotice onNew={startNew} />}
+      {!gone && !(closed && !writing) && (
+        <Composer
+          busy={false}
+          answering={writing}
+          error={null}
+          onSend={(text) => {
+            followed.current = true;
+            send(text);
+          }}
+          onStop={stop}
+        />
+      )}
       <PassageDrawer
         bot={bot.id}
         citation={citation}

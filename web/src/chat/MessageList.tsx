@@ -1,99 +1,84 @@
 /** The messages of a conversation: stored, on their way, and being written. */
-import { Button, Group, Loader, Text } from "@mantine/core";
-import { memo } from "react";
+import { Group, Loader, Text } from "@mantine/core";
 
 import type { Message } from "../api/types";
-import type { Citation } from "../protocol/frames";
 import { Answer } from "./Answer";
 import { Citations } from "./Citations";
+import { Failure } from "./Failure";
+import { Question } from "./Question";
+import { StoredAnswer } from "./StoredAnswer";
+import type { MessageActions } from "./actions";
+import { answering, shown } from "./conversation";
 import type { Conversation, Live, Outgoing } from "./conversation";
 
-const STAGES = {
-  waiting: "One moment",
-  retrieving: "Looking through the documents",
-  generating: "Writing",
-} as const;
-
-const NOTES: Partial<Record<Message["state"], string>> = {
-  stopped: "Stopped",
+const UNANSWERED: Partial<Record<Message["state"], string>> = {
   interrupted: "The answer was interrupted.",
   failed: "The answer could not be finished.",
 };
 
-type OnCitation = (citation: Citation) => void;
-type OnRetry = (text: string, outgoing: string | null) => void;
-
 interface Props {
   state: Conversation;
-  onCitation: OnCitation;
-  onRetry: OnRetry;
+  closed: boolean;
+  actions: MessageActions;
 }
 
-export function MessageList({ state, onCitation, onRetry }: Props) {
-  const { history, outgoing, live } = state;
-  const lastQuestion = history.findLast((message) => message.role === "user");
-  const last = history.at(-1);
+export function MessageList({ state, closed, actions }: Props) {
+  const { outgoing, live } = state;
+  const messages = shown(state);
+  const last = messages.at(-1);
+  const busy = answering(state) || outgoing.some((item) => item.status === "sending");
+  const free = !live && outgoing.length === 0;
   // A question whose turn ended without an answer offers itself again.
-  const unanswered =
-    !live && outgoing.length === 0 && last && (last.state === "failed" || last.state === "interrupted") ? last : null;
+  const unanswered = free && last?.role === "user" ? UNANSWERED[last.state] : undefined;
+  const again = (turnId: string) =>
+    closed
+      ? undefined
+      : () => {
+          actions.regenerate(turnId);
+        };
 
   return (
-    <div role="log" aria-live="polite" aria-busy={live !== null && live.failure === null} className="messages">
-      {history.map((message) =>
-        message.role === "user" ? (
-          <Question key={message.id} text={message.content} />
+    <div role="log" aria-live="polite" aria-busy={answering(state)} className="messages">
+      {messages.map((message, index) => {
+        const common = { message, closed, actions, answering: busy };
+        // By place: another version comes into the same one, and the focus stays where it is.
+        return message.role === "user" ? (
+          <Question key={index} {...common} withVersions={messages[index + 1]?.role !== "assistant"} />
         ) : (
-          <StoredAnswer key={message.id} message={message} onCitation={onCitation} />
-        ),
-      )}
+          <StoredAnswer key={index} {...common} last={free && message === last} />
+        );
+      })}
       {outgoing.map((item) => (
-        <OutgoingQuestion key={item.id} item={item} onRetry={onRetry} />
+        <OutgoingQuestion key={item.question.id} item={item} actions={actions} />
       ))}
-      {live && (
-        <LiveAnswer
-          live={live}
-          onCitation={onCitation}
-          onRetry={() => {
-            if (lastQuestion) onRetry(lastQuestion.content, null);
-          }}
-        />
-      )}
-      {unanswered && lastQuestion && (
-        <Failure
-          message={NOTES[unanswered.state] ?? ""}
-          onRetry={() => {
-            onRetry(lastQuestion.content, null);
-          }}
-        />
-      )}
+      {live && <LiveAnswer live={live} actions={actions} onRetry={again(live.turnId)} />}
+      {unanswered && last && <Failure message={unanswered} onRetry={again(last.turn_id)} />}
     </div>
   );
 }
 
-const Question = memo(function Question({ text }: { text: string }) {
-  return (
-    <div className="question" data-testid="message-user">
-      {text}
-    </div>
-  );
-});
-
-function OutgoingQuestion({ item, onRetry }: { item: Outgoing; onRetry: OnRetry }) {
+function OutgoingQuestion({ item, actions }: { item: Outgoing; actions: MessageActions }) {
+  const { question, status } = item;
   return (
     <>
-      <div className="question" data-testid="message-user" data-status={item.status}>
-        {item.text}
-      </div>
-      {item.status === "sending" && (
-        <Text size="xs" c="dimmed" ta="end">
+      {question.type === "message" && (
+        <div className="question" data-testid="message-user" data-status={status}>
+          {question.text}
+        </div>
+      )}
+      {status === "sending" && (
+        <Text size="xs" c="dimmed" ta={question.type === "message" ? "end" : "start"}>
           Sending
         </Text>
       )}
-      {item.status === "failed" && (
+      {status === "failed" && (
         <Failure
           message={item.error ?? "The message was not sent."}
           onRetry={() => {
-            onRetry(item.text, item.id);
+            actions.repeat(question);
+          }}
+          onDiscard={() => {
+            actions.discard(question.id);
           }}
         />
       )}
@@ -101,23 +86,26 @@ function OutgoingQuestion({ item, onRetry }: { item: Outgoing; onRetry: OnRetry 
   );
 }
 
-const StoredAnswer = memo(function StoredAnswer({ message, onCitation }: { message: Message; onCitation: OnCitation }) {
-  const { usage } = message;
-  const note = message.state === "stopped" ? NOTES.stopped : undefined;
-  return (
-    <article className="answer" aria-label="Answer" data-testid="message-assistant" data-state={message.state}>
-      <Answer text={message.content} />
-      <Citations citations={message.citations} onChoose={onCitation} />
-      {(usage ?? note) && (
-        <Text size="xs" c="dimmed" mt={8} data-testid="usage">
-          {[note, usage ? `${usage.total_tokens.toLocaleString()} tokens` : undefined].filter(Boolean).join(" · ")}
-        </Text>
-      )}
-    </article>
-  );
-});
+function stage(live: Live): string {
+  switch (live.stage) {
+    case "waiting":
+      return "One moment";
+    case "queued":
+      return live.position === null ? "In the queue" : `In the queue, place ${String(live.position)}`;
+    case "retrieving":
+      return "Looking through the documents";
+    case "generating":
+      return "Writing";
+  }
+}
 
-function LiveAnswer({ live, onCitation, onRetry }: { live: Live; onCitation: OnCitation; onRetry: () => void }) {
+interface LiveProps {
+  live: Live;
+  actions: MessageActions;
+  onRetry: (() => void) | undefined;
+}
+
+function LiveAnswer({ live, actions, onRetry }: LiveProps) {
   const writing = live.failure === null && !live.detached;
   return (
     <article className="answer" aria-label="Answer" data-testid="message-assistant" data-state={writing ? "streaming" : "failed"}>
@@ -126,25 +114,12 @@ function LiveAnswer({ live, onCitation, onRetry }: { live: Live; onCitation: OnC
         <Group gap="sm" data-testid="stage">
           <Loader size={18} type="dots" aria-hidden />
           <Text size="sm" c="dimmed">
-            {STAGES[live.stage]}
+            {stage(live)}
           </Text>
         </Group>
       )}
-      <Citations citations={live.citations} onChoose={onCitation} />
+      <Citations citations={live.citations} onChoose={actions.openSource} />
       {live.failure !== null && <Failure message={live.failure} onRetry={onRetry} />}
     </article>
-  );
-}
-
-function Failure({ message, onRetry }: { message: string; onRetry: () => void }) {
-  return (
-    <Group gap="sm" role="alert" data-testid="failure">
-      <Text size="sm" c="red">
-        {message}
-      </Text>
-      <Button size="compact-sm" variant="light" color="red" onClick={onRetry}>
-        Try again
-      </Button>
-    </Group>
   );
 }

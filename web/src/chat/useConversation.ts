@@ -5,10 +5,11 @@ import { useCallback, useEffect, useReducer, useRef, useState } from "react";
 import { socketUrl } from "../api/client";
 import { newId } from "../api/identifiers";
 import { showError, useServices } from "../api/services";
-import type { Message } from "../api/types";
+import type { Feedback } from "../api/types";
 import { ChatClient } from "../protocol/client";
+import type { QuestionFrame } from "../protocol/frames";
 import type { Connection } from "../protocol/ports";
-import { EMPTY, answering, ended, reduce } from "./conversation";
+import { EMPTY, answering, reduce, unfinished } from "./conversation";
 import type { ChatFrame } from "./conversation";
 
 /** Frames that arrive within this time become one rendering; a reader cannot tell, a slow machine can. */
@@ -18,11 +19,6 @@ const POLL_MS = 4_000;
 export interface FirstQuestion {
   id: string;
   text: string;
-}
-
-function unfinished(messages: Message[]): boolean {
-  const last = messages.at(-1);
-  return last !== undefined && !ended(last.state);
 }
 
 export function useConversation(bot: string, session: string, first: FirstQuestion | null) {
@@ -40,7 +36,7 @@ export function useConversation(bot: string, session: string, first: FirstQuesti
     staleTime: Infinity,
     gcTime: 0,
     refetchOnWindowFocus: false,
-    // An answer that nobody streams to us (written for another tab) still has to appear.
+    // An answer that nobody streams to us (its beginning was announced while we were away) still has to appear.
     refetchInterval: (query) =>
       connection === "online" && !answering(state) && unfinished(query.state.data ?? []) ? POLL_MS : false,
   });
@@ -49,10 +45,15 @@ export function useConversation(bot: string, session: string, first: FirstQuesti
     if (data) dispatch({ type: "history", messages: data });
   }, [data, dataUpdatedAt]);
 
-  const latest = useRef(state);
+  const reload = useCallback(
+    () => queries.refetchQueries({ queryKey: ["messages", session] }, { throwOnError: true }),
+    [queries, session],
+  );
+  const { wanted } = state;
   useEffect(() => {
-    latest.current = state;
-  }, [state]);
+    // What cannot be fetched is shown by the query itself.
+    if (wanted > 0) void reload().catch(() => undefined);
+  }, [reload, wanted]);
 
   useEffect(() => {
     let queue: ChatFrame[] = [];
@@ -63,7 +64,6 @@ export function useConversation(bot: string, session: string, first: FirstQuesti
       queue = [];
       dispatch({ type: "frames", frames });
     };
-    const reload = () => void queries.invalidateQueries({ queryKey: ["messages", session] });
     const tokens = {
       token: () => auth.token(),
       refresh: (stale: string) => auth.refresh(stale),
@@ -75,20 +75,19 @@ export function useConversation(bot: string, session: string, first: FirstQuesti
       frame: (frame) => {
         queue.push(frame);
         timer ??= setTimeout(flush, BATCH_MS);
-        const { loaded, history: known } = latest.current;
-        if (frame.type === "ready" && (!loaded || unfinished(known))) reload();
-        // The server names a conversation after its first question.
-        if (frame.type === "ack" || frame.type === "done") {
+        // The server names a conversation after its first question, and knows whether it is closed.
+        if (frame.type === "ack" || frame.type === "done" || (frame.type === "error" && frame.code === "session_closed")) {
           void queries.invalidateQueries({ queryKey: ["sessions", bot] });
         }
         if (frame.type === "error" && !frame.id && !frame.turn_id) showError("Something went wrong", frame.message);
       },
     });
     client.current = chat;
-    const question = firstQuestion.current;
-    if (question) {
-      dispatch({ type: "send", ...question });
-      chat.send(question.id, question.text);
+    if (firstQuestion.current) {
+      const { id, text } = firstQuestion.current;
+      const question: QuestionFrame = { type: "message", id, text };
+      dispatch({ type: "ask", question });
+      chat.ask(question);
     }
     chat.start();
 
@@ -106,19 +105,61 @@ export function useConversation(bot: string, session: string, first: FirstQuesti
       chat.close();
       client.current = null;
     };
-  }, [auth, bot, queries, session]);
+  }, [auth, bot, queries, reload, session]);
 
-  const send = useCallback((text: string) => {
-    const id = newId();
+  /** Asks, or asks again under the same id, which never makes a second turn. */
+  const ask = useCallback((question: QuestionFrame) => {
     firstQuestion.current = null;
-    dispatch({ type: "send", id, text });
-    client.current?.send(id, text);
+    dispatch({ type: "ask", question });
+    client.current?.ask(question);
   }, []);
+  const send = useCallback(
+    (text: string) => {
+      ask({ type: "message", id: newId(), text });
+    },
+    [ask],
+  );
+  const edit = useCallback(
+    (messageId: string, text: string) => {
+      ask({ type: "message", id: newId(), text, edits: messageId });
+    },
+    [ask],
+  );
+  const regenerate = useCallback(
+    (turnId: string) => {
+      ask({ type: "regenerate", id: newId(), turn_id: turnId });
+    },
+    [ask],
+  );
   const discard = useCallback((id: string) => {
     dispatch({ type: "discard", id });
   }, []);
+  /** Shows the branch of another version of a question or an answer; new questions continue it. */
+  const choose = useCallback(
+    async (turnId: string) => {
+      try {
+        await api.changeSession(bot, session, { head_turn_id: turnId });
+        await reload();
+      } catch (reason) {
+        showError("The other version could not be shown", reason);
+      }
+    },
+    [api, bot, reload, session],
+  );
+  const rate = useCallback(
+    async (messageId: string, feedback: Feedback | null) => {
+      try {
+        if (feedback) await api.saveFeedback(bot, session, messageId, feedback);
+        else await api.deleteFeedback(bot, session, messageId);
+        dispatch({ type: "rated", messageId, feedback });
+      } catch (reason) {
+        showError("The rating was not saved", reason);
+      }
+    },
+    [api, bot, session],
+  );
   const stop = useCallback(() => client.current?.stop(), []);
   const wake = useCallback(() => client.current?.wake(), []);
 
-  return { state, connection, history, send, discard, stop, wake };
+  return { state, connection, history, send, ask, edit, regenerate, discard, choose, rate, stop, wake };
 }

@@ -9,6 +9,15 @@ export function backoffMs(attempt: number, random: () => number): number {
   return Math.round(ceiling * (0.5 + random() / 2));
 }
 
+const RETRY_AFTER = /^retry_after=(\d+(?:\.\d+)?)$/;
+const LONGEST_RETRY_MS = 300_000;
+
+/** What the reason of a close asks for as the least wait, in ms; 0 when it asks for nothing. At most five minutes. */
+export function retryAfterMs(reason: string): number {
+  const seconds = RETRY_AFTER.exec(reason)?.[1];
+  return seconds === undefined ? 0 : Math.min(LONGEST_RETRY_MS, Number(seconds) * 1_000);
+}
+
 export type CloseAction = "reconnect" | "refresh" | "gone" | "refused";
 
 /** `refused` means that something we sent was not accepted: sending it again would only be refused again. */

@@ -2,13 +2,35 @@
 
 export interface Resume {
   turn_id: string;
+  /** Every event up to this one was seen; it was one of `epoch`. */
   seq: number;
+  /** Left out while no event of the turn was seen. */
+  epoch?: number;
 }
+
+/** A question; in place of the message that it `edits`, when it does. */
+export interface MessageFrame {
+  type: "message";
+  /** A UUID of this page's: sending it again never makes a second turn. */
+  id: string;
+  text: string;
+  edits?: string;
+}
+
+/** The question of a turn, to be answered again. */
+export interface RegenerateFrame {
+  type: "regenerate";
+  id: string;
+  turn_id: string;
+}
+
+export type QuestionFrame = MessageFrame | RegenerateFrame;
 
 export type ClientFrame =
   | { type: "auth"; token: string; resume?: Resume }
-  | { type: "message"; id: string; text: string }
+  | QuestionFrame
   | { type: "stop"; turn_id?: string }
+  | { type: "delivered"; message_id: string }
   | { type: "ping"; nonce: string };
 
 export interface Citation {
@@ -35,7 +57,9 @@ export interface ReadyFrame {
   chatbot_id: string;
   chatbot_name: string;
   greeting: string;
-  active_turn: Resume | null;
+  active_turn: { turn_id: string; epoch: number; seq: number } | null;
+  /** Answers that ended while nobody took them, oldest first. */
+  undelivered: { turn_id: string; message_id: string }[];
 }
 
 export interface AckFrame {
@@ -46,47 +70,49 @@ export interface AckFrame {
   duplicate: boolean;
 }
 
-export interface StatusFrame {
-  type: "status";
+/** An event of a turn. */
+interface Numbered {
   turn_id: string;
+  /** Grows when another process takes the turn over; the numbers go on. */
+  epoch: number;
+  /** 1, 2, 3 … without gaps within a turn. */
   seq: number;
-  stage: "retrieving" | "generating";
 }
 
-export interface TokenFrame {
+export interface StatusFrame extends Numbered {
+  type: "status";
+  stage: "queued" | "retrieving" | "generating";
+  /** While queued: 1 is next. */
+  position: number | null;
+}
+
+export interface TokenFrame extends Numbered {
   type: "token";
-  turn_id: string;
-  seq: number;
   /** Where the reader is slow, one frame stands for the events `first_seq` to `seq`. */
   first_seq?: number | null;
   text: string;
 }
 
-/** The events up to `seq` are kept no longer; `text` is the whole answer in their place. */
-export interface GapFrame {
+/** The events up to `seq` are kept no longer; `text` is the whole answer so far in their place. */
+export interface GapFrame extends Numbered {
   type: "gap";
-  turn_id: string;
-  seq: number;
   text: string;
 }
 
-export interface CitationsFrame {
+export interface CitationsFrame extends Numbered {
   type: "citations";
-  turn_id: string;
-  seq: number;
   citations: Citation[];
 }
 
-export interface DoneFrame {
+export interface DoneFrame extends Numbered {
   type: "done";
-  turn_id: string;
-  seq: number;
   message_id: string;
-  state: "completed" | "stopped";
+  state: "completed" | "stopped" | "interrupted";
   model: string;
   usage: Usage;
 }
 
+/** With `turn_id` and `seq` it is the last event of that turn. */
 export interface ErrorFrame {
   type: "error";
   code: string;
@@ -94,8 +120,15 @@ export interface ErrorFrame {
   request_id: string;
   id: string | null;
   turn_id: string | null;
+  epoch: number | null;
   seq: number | null;
   retry_after: number | null;
+}
+
+/** The server is about to close this socket: open another one at a random moment in this time, and resume there. */
+export interface ReconnectFrame {
+  type: "reconnect";
+  within_seconds: number;
 }
 
 export interface PongFrame {
@@ -104,20 +137,21 @@ export interface PongFrame {
 }
 
 export type TurnFrame = StatusFrame | TokenFrame | GapFrame | CitationsFrame | DoneFrame;
-export type ServerFrame = ReadyFrame | AckFrame | TurnFrame | ErrorFrame | PongFrame;
+export type ServerFrame = ReadyFrame | AckFrame | TurnFrame | ErrorFrame | ReconnectFrame | PongFrame;
 
 type Fields = { [T in ServerFrame["type"]]: readonly Exclude<keyof Extract<ServerFrame, { type: T }>, "type">[] };
 
 /** The fields of each server frame; a test holds them against the published schema. */
 export const SERVER_FIELDS: Fields = {
-  ready: ["session_id", "chatbot_id", "chatbot_name", "greeting", "active_turn"],
+  ready: ["session_id", "chatbot_id", "chatbot_name", "greeting", "active_turn", "undelivered"],
   ack: ["id", "message_id", "turn_id", "duplicate"],
-  status: ["turn_id", "seq", "stage"],
-  token: ["turn_id", "seq", "first_seq", "text"],
-  gap: ["turn_id", "seq", "text"],
-  citations: ["turn_id", "seq", "citations"],
-  done: ["turn_id", "seq", "message_id", "state", "model", "usage"],
-  error: ["code", "message", "request_id", "id", "turn_id", "seq", "retry_after"],
+  status: ["turn_id", "epoch", "seq", "stage", "position"],
+  token: ["turn_id", "epoch", "seq", "first_seq", "text"],
+  gap: ["turn_id", "epoch", "seq", "text"],
+  citations: ["turn_id", "epoch", "seq", "citations"],
+  done: ["turn_id", "epoch", "seq", "message_id", "state", "model", "usage"],
+  error: ["code", "message", "request_id", "id", "turn_id", "epoch", "seq", "retry_after"],
+  reconnect: ["within_seconds"],
   pong: ["nonce"],
 };
 
@@ -139,5 +173,6 @@ export function parseFrame(data: unknown): ServerFrame | null {
 /** The error of a question that made the server close the socket. */
 export function refusal(id: string): ErrorFrame {
   const message = "The server did not accept this message.";
-  return { type: "error", code: "refused", message, request_id: "", id, turn_id: null, seq: null, retry_after: null };
+  const about = { id, turn_id: null, epoch: null, seq: null, retry_after: null };
+  return { type: "error", code: "refused", message, request_id: "", ...about };
 }

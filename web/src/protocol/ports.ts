@@ -7,7 +7,7 @@ export type Connection = "connecting" | "online" | "reconnecting" | "gone" | "si
 export interface SocketLike {
   onopen: (() => void) | null;
   onmessage: ((event: { data: unknown }) => void) | null;
-  onclose: ((event: { code: number }) => void) | null;
+  onclose: ((event: { code: number; reason?: string }) => void) | null;
   send(data: string): void;
   close(code?: number): void;
 }
@@ -22,6 +22,6 @@ export interface Tokens {
 export interface Listener {
   connection(state: Connection): void;
   frame(frame: ReadyFrame | AckFrame | TurnFrame | ErrorFrame): void;
-  /** Events may have been missed: the stored messages say what happened. */
-  reload(): void;
+  /** Events may have been missed: the stored messages say what happened. Rejects when they cannot be had. */
+  reload(): Promise<void>;
 }
