@@ -17,9 +17,11 @@ MAX_LINES = 300
 SYSTEM_TX_USERS = {
     "actors/ingestion_supervisor.py",
     "actors/outbox_relay.py",
+    "actors/session_host.py",
     "billing/door.py",
     "billing/inbox.py",
     "deployments/gateway/account_routes.py",
+    "deployments/gateway/visitor_routes.py",
 }
 SQL_TEXT = re.compile(
     r"\b(select\s.+\sfrom\s|insert\s+into\s|update\s+\w+\s+set\s|delete\s+from\s|create\s+table\s)", re.IGNORECASE

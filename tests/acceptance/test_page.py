@@ -1,87 +1,17 @@
 """The chat page in a real Chromium: sign in, upload, ask, read the source, lose the connection."""
 
 import re
-import shutil
-from collections.abc import AsyncIterator
 from pathlib import Path
-from urllib.parse import urlsplit
 from uuid import uuid4
 
 import pytest
-from playwright.async_api import Browser, BrowserContext, Page, async_playwright, expect
+from playwright.async_api import BrowserContext, Page, expect
+
+from tests.acceptance.page_steps import PATIENCE_MS, ask, finished_answer, use_demo
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(400)]
 
-FLAGS = [
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-quic",
-    "--no-first-run",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-]
-BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
-PATIENCE_MS = 120_000
-"""For what waits on the language model or on ingestion; everything else has Playwright's own deadline."""
-
-OWN_SOCKETS = """
-window.openedSockets = [];
-window.networkDown = false;
-window.WebSocket = class extends WebSocket {
-  constructor(url) {
-    super(window.networkDown ? new URL("/nowhere", location.href) : url);
-    window.openedSockets.push(this);
-  }
-};
-"""
-"""Lets a test close the page's socket, and refuse new ones: not every Chromium does so when it is offline."""
-
 CLOSE_SOCKET = "window.openedSockets.at(-1).close(4000, 'lost')"
-
-
-@pytest.fixture
-async def browser() -> AsyncIterator[Browser]:
-    path = next(filter(None, map(shutil.which, BROWSERS)), None)
-    if path is None:
-        pytest.skip("no Chromium is installed")
-    async with async_playwright() as playwright:
-        browser = await playwright.chromium.launch(executable_path=path, args=FLAGS)
-        yield browser
-        await browser.close()
-
-
-@pytest.fixture
-async def context(browser: Browser, platform_url: str) -> AsyncIterator[BrowserContext]:
-    """A browser context that fails the test for a script error, a policy violation or a request to elsewhere."""
-    context = await browser.new_context(base_url=platform_url, viewport={"width": 1280, "height": 800})
-    await context.add_init_script(OWN_SOCKETS)
-    problems: list[str] = []
-    own = urlsplit(platform_url).netloc
-    context.on("weberror", lambda error: problems.append(str(error.error)))
-    context.on(
-        "console",
-        lambda message: problems.append(message.text) if "Content Security Policy" in message.text else None,
-    )
-    context.on(
-        "request",
-        lambda request: problems.append(request.url) if urlsplit(request.url).netloc not in ("", own) else None,
-    )
-    yield context
-    await context.close()
-    assert problems == []
-
-
-@pytest.fixture
-async def page(context: BrowserContext) -> Page:
-    page = await context.new_page()
-    await page.goto("/")
-    return page
-
-
-async def use_demo(page: Page) -> None:
-    await page.get_by_test_id("use-demo").click()
-    await expect(page.get_by_test_id("question")).to_be_visible()
 
 
 async def upload(page: Page, path: Path) -> None:
@@ -92,21 +22,6 @@ async def upload(page: Page, path: Path) -> None:
     await expect(row).to_have_count(1)
     await expect(row).to_have_attribute("data-status", re.compile("ready|failed"), timeout=PATIENCE_MS)
     await expect(row).to_have_attribute("data-status", "ready")
-
-
-async def ask(page: Page, question: str) -> None:
-    await page.get_by_test_id("question").fill(question)
-    await page.get_by_test_id("question").press("Enter")
-    await expect(page.get_by_test_id("message-user").last).to_have_text(question)
-
-
-async def finished_answer(page: Page, number: int) -> str:
-    """The text of the conversation's `number`th answer (from 1), once it is complete."""
-    answers = page.locator("[data-testid=message-assistant][data-state=completed]")
-    await expect(answers).to_have_count(number, timeout=PATIENCE_MS)
-    text = await answers.last.locator(".prose").inner_text()
-    assert text.strip()
-    return text
 
 
 async def test_asks_about_an_uploaded_document_and_opens_the_passage(page: Page, tmp_path: Path) -> None:

@@ -1,14 +1,18 @@
 """The chat socket through a real uvicorn: the protocol, its errors, its limits, and clients that go away."""
 
+import asyncio
 import json
 from uuid import uuid4
 
 import pytest
 
+from domain.conversation import Question
 from domain.errors import EngineFailed, QuotaExceeded
+from domain.ids import MessageId, TurnId
 from domain.wire import MAX_FRAME_BYTES
 from tests.fixtures.conditions import eventually
 from tests.fixtures.gateway import Chat, GatewayRig, SocketRig, ask
+from tests.fixtures.stored_turns import store_turn
 
 
 async def test_a_question_is_acknowledged_and_answered_in_order(socket_rig: SocketRig, chat: Chat) -> None:
@@ -157,11 +161,11 @@ async def test_a_client_that_comes_back_gets_the_rest_once(rig: GatewayRig, sock
         frames = await client.until("token")
         ack, last = frames[0], frames[-1]
         client.connection.transport.abort()
-    resume = {"turn_id": last["turn_id"], "seq": last["seq"]}
+    resume = {"turn_id": last["turn_id"], "seq": last["seq"], "epoch": last["epoch"]}
     async with await socket_rig.connect(chat.bot, chat.session) as client:
         await client.send(type="auth", token=chat.tenant.grant["access_token"], resume=resume)
         ready = await client.expect("ready")
-        assert ready["active_turn"] == {"turn_id": ack["turn_id"], "seq": 5}
+        assert ready["active_turn"] == {"turn_id": ack["turn_id"], "epoch": 1, "seq": 5}
         # The question sent again makes no second turn and brings no event twice.
         await client.send(type="message", id=client_id, text="How long?")
         again = (await client.until("ack"))[-1]
@@ -174,16 +178,84 @@ async def test_a_client_that_comes_back_gets_the_rest_once(rig: GatewayRig, sock
         await client.expect("pong")
 
 
-async def test_another_tab_follows_the_running_turn(rig: GatewayRig, socket_rig: SocketRig, chat: Chat) -> None:
+async def test_events_of_an_earlier_epoch_are_replaced_by_a_gap(
+    rig: GatewayRig, socket_rig: SocketRig, chat: Chat
+) -> None:
     rig.conversations.may_end.clear()
-    async with await socket_rig.ready(*chat.where) as first:
-        await ask(first)
-        turn = (await first.until("token"))[0]["turn_id"]
-        async with await socket_rig.ready(*chat.where, resume={"turn_id": turn, "seq": 0}) as second:
-            rig.conversations.may_end.set()
-            seen = await second.until("done")
-            assert "".join(frame.get("text", "") for frame in seen) == "Twelve months."
-        await first.until("done")
+    async with await socket_rig.ready(*chat.where) as client:
+        await ask(client)
+        turn = (await client.until("token"))[-1]["turn_id"]
+    async with await socket_rig.ready(*chat.where, resume={"turn_id": turn, "seq": 4, "epoch": 0}) as client:
+        gap = await client.expect("gap")
+        assert (gap["text"], gap["seq"], gap["epoch"]) == ("Twelve months.", 5, 1)
+        rig.conversations.may_end.set()
+        assert (await client.until("done"))[-1]["seq"] == 7
+
+
+async def test_a_question_may_edit_an_earlier_one_or_ask_for_another_answer(
+    rig: GatewayRig, socket_rig: SocketRig, chat: Chat
+) -> None:
+    message, turn, again = uuid4(), uuid4(), str(uuid4())
+    async with await socket_rig.ready(*chat.where) as client:
+        edited = await ask(client, "How long, exactly?", edits=str(message))
+        await client.until("done")
+        await client.send(type="regenerate", id=again, turn_id=str(turn))
+        assert (await client.until("done"))[0]["id"] == again
+    assert rig.conversations.questions == {
+        edited: Question(edited, "How long, exactly?", edits=MessageId(message)),
+        again: Question(again, regenerates=TurnId(turn)),
+    }
+
+
+@pytest.mark.parametrize("turn", [None, str(uuid4())])
+async def test_stopping_what_does_not_run_is_an_error(socket_rig: SocketRig, chat: Chat, turn: str | None) -> None:
+    async with await socket_rig.ready(*chat.where) as client:
+        await client.send(type="stop", turn_id=turn)
+        error = await client.expect("error")
+        assert (error["code"], error["turn_id"]) == ("turn_not_running", turn)
+
+
+async def test_an_answer_is_undelivered_until_the_client_says_otherwise(
+    rig: GatewayRig, socket_rig: SocketRig, chat: Chat
+) -> None:
+    answers = [await store_turn(rig, chat, "How long?") for _ in range(2)]
+
+    async def undelivered() -> list[tuple[str, str]]:
+        async with await socket_rig.connect(chat.bot, chat.session) as other:
+            await other.send(type="auth", token=chat.tenant.grant["access_token"])
+            ready = await other.expect("ready")
+            return [(item["turn_id"], item["message_id"]) for item in ready["undelivered"]]
+
+    assert await undelivered() == [(stored.turn, stored.answer) for stored in answers]
+    async with await socket_rig.ready(*chat.where) as client:
+        await client.send(type="delivered", message_id=answers[0].answer)
+        async with asyncio.timeout(10):
+            while len(await undelivered()) > 1:
+                pass
+        assert (await undelivered())[0][0] == answers[1].turn
+
+
+async def test_a_visitor_opens_their_own_sessions_only(rig: GatewayRig, socket_rig: SocketRig, chat: Chat) -> None:
+    async def visitor() -> str:
+        answer = await rig.http.post(f"/chatbots/{chat.bot}/visitors", json={})
+        assert answer.status_code == 201, answer.text
+        return str(answer.json()["token"])
+
+    async def code(token: str, bot: str, session: str) -> str:
+        async with await socket_rig.connect(bot, session) as client:
+            await client.send(type="auth", token=token)
+            frame = await client.receive()
+            if frame["type"] == "error":
+                assert await client.closed() == 4404
+            return str(frame.get("code", "ready"))
+
+    mine, other = await visitor(), await visitor()
+    headers = {"Authorization": f"Bearer {mine}"}
+    session = (await rig.http.post(f"/chatbots/{chat.bot}/sessions", headers=headers)).json()["id"]
+    assert await code(mine, chat.bot, session) == "ready"
+    assert await code(other, chat.bot, session) == "not_found"
+    assert await code(mine, chat.bot, chat.session) == "not_found"
+    assert await code(chat.tenant.grant["access_token"], chat.bot, session) == "ready"
 
 
 async def test_an_unknown_turn_cannot_be_resumed(socket_rig: SocketRig, chat: Chat) -> None:

@@ -27,12 +27,14 @@ insert into chatbots (tenant_id, id, name) values (%(tenant)s, %(id)s, 'Bot');
 insert into chatbot_configs (tenant_id, chatbot_id, version, config) values (%(tenant)s, %(id)s, 1, '{}');
 insert into documents (tenant_id, id, chatbot_id, name, media_type, size, content_hash)
     values (%(tenant)s, %(id)s, %(id)s, 'a.txt', 'text/plain', 1, 'x');
-insert into sessions (tenant_id, id, chatbot_id) values (%(tenant)s, %(id)s, %(id)s);
+insert into visitors (tenant_id, id, chatbot_id) values (%(tenant)s, %(id)s, %(id)s);
+insert into sessions (tenant_id, id, chatbot_id, visitor_id) values (%(tenant)s, %(id)s, %(id)s, %(id)s);
 insert into tenant_epochs (tenant_id, host) values (%(tenant)s, '0');
 insert into turns (tenant_id, id, session_id, chatbot_id, config_version, client_id, user_message_id, epoch)
     values (%(tenant)s, %(id)s, %(id)s, %(id)s, 1, 'x', %(id)s, 1);
 insert into messages (tenant_id, id, session_id, turn_id, role, content)
     values (%(tenant)s, %(id)s, %(id)s, %(id)s, 'user', 'Hello');
+insert into feedback (tenant_id, message_id, rating) values (%(tenant)s, %(id)s, 'up');
 insert into citations (tenant_id, message_id, position, document_id, document_name, span_start, span_end, snippet)
     values (%(tenant)s, %(id)s, 1, %(id)s, 'a.txt', 0, 1, 'x');
 insert into usage_ledger (tenant_id, turn_id, chatbot_id, session_id, model, prompt_tokens, completion_tokens)
@@ -157,7 +159,8 @@ async def assert_no_touching(pair: Pair) -> None:
         ):
             if right in table.rights:
                 async with tenant_tx(pair.db, pair.a) as tx:
-                    done = await tx.execute(table.sql(statement), {"other": pair.b})
+                    async with tx.pipeline():
+                        done = await tx.execute(table.sql(statement), {"other": pair.b})
                     assert done.rowcount == 0, f"{table.name} lets another tenant {right}"
 
 

@@ -5,17 +5,19 @@ from uuid import uuid4
 
 import pytest
 from starlette.datastructures import Headers
+from starlette.types import Message
 
 from deployments.gateway import frame_limit
 from deployments.gateway.census import SocketCensus
+from deployments.gateway.closing import CloseSocket
 from deployments.gateway.frame_limit import BURST, MAX_REFUSALS, FrameLimit
 from deployments.gateway.incoming import origin_allowed
 from deployments.gateway.passwords import Passwords
 from deployments.gateway.schema import PATH, render
-from deployments.gateway.session_hosts import slot_of
 from deployments.gateway.upload import display_name
-from domain.errors import QuotaExceeded, Unavailable
+from domain.errors import AppError, NotAuthenticated, NotFound, QuotaExceeded, Unavailable
 from domain.ids import TenantId
+from domain.placement import slot_of
 
 
 def test_frames_come_in_a_burst_and_then_at_their_rate() -> None:
@@ -32,14 +34,38 @@ def test_frames_come_in_a_burst_and_then_at_their_rate() -> None:
 
 def test_the_census_gives_places_back() -> None:
     census, tenant = SocketCensus(2), TenantId(uuid4())
-    with census.enter(), census.enter(), census.enter_tenant(tenant, 1):
-        with pytest.raises(Unavailable), census.enter():
-            pass
-        with pytest.raises(QuotaExceeded), census.enter_tenant(tenant, 1):
-            pass
-    assert census.total == 0
-    with census.enter_tenant(tenant, 1):
-        pass
+    census.enter()
+    census.enter()
+    with pytest.raises(Unavailable):
+        census.enter()
+    census.enter_tenant(tenant, 1)
+    with pytest.raises(QuotaExceeded):
+        census.enter_tenant(tenant, 1)
+    census.enter_tenant(TenantId(uuid4()), 1)
+    census.leave()
+    assert census.total == 1
+    census.enter()
+    census.leave_tenant(tenant)
+    census.enter_tenant(tenant, 1)
+
+
+@pytest.mark.parametrize(
+    ("error", "code", "reason"),
+    [
+        (NotAuthenticated(), 4401, ""),
+        (NotFound(), 4404, ""),
+        (Unavailable(retry_after=2.1), 1013, "retry_after=3"),
+        (QuotaExceeded(), 1013, "retry_after=5"),
+    ],
+)
+async def test_a_close_says_when_to_come_back(error: AppError, code: int, reason: str) -> None:
+    sent: list[Message] = []
+
+    async def send(message: Message) -> None:
+        sent.append(message)
+
+    await CloseSocket.because_of(error).send(send, 1)
+    assert sent == [{"type": "websocket.close", "code": code, "reason": reason}]
 
 
 @pytest.mark.parametrize(

@@ -9,21 +9,37 @@ from jose import jwt
 from pydantic import SecretStr
 
 from configs.settings import Settings
-from deployments.gateway.tokens import AccessTokens, derive_key, hash_refresh_token, new_refresh_token
+from deployments.gateway.tokens import (
+    VISITOR_GRACE_SECONDS,
+    VISITOR_SECONDS,
+    AccessTokens,
+    derive_key,
+    hash_refresh_token,
+    new_refresh_token,
+)
 from domain.errors import NotAuthenticated
-from domain.ids import TenantId, UserId
-from domain.tenancy import Principal, Role
+from domain.ids import ChatbotId, TenantId, UserId, VisitorId
+from domain.tenancy import Chatter, Principal, Role
 
 PRINCIPAL = Principal(TenantId(uuid4()), UserId(uuid4()), Role.ADMIN)
+VISITOR = VisitorId(uuid4())
+CHATBOT = ChatbotId(uuid4())
+GUEST = Chatter(PRINCIPAL.tenant_id, VISITOR, CHATBOT)
 
 
 def tokens_of(secret: str = "a secret", **changes: Any) -> AccessTokens:
     return AccessTokens(Settings(secret_key=SecretStr(secret), **changes))
 
 
-def forge(tokens: AccessTokens, *, drop: str = "", headers: dict[str, Any] | None = None, **changes: Any) -> str:
+def visitor_token(tokens: AccessTokens) -> str:
+    return tokens.sign_visitor(PRINCIPAL.tenant_id, CHATBOT, VISITOR)
+
+
+def forge(
+    tokens: AccessTokens, *, drop: str = "", headers: dict[str, Any] | None = None, of: str = "", **changes: Any
+) -> str:
     """A token signed with the right key, with something wrong in it."""
-    claims = {**jwt.get_unverified_claims(tokens.sign(PRINCIPAL)), **changes}
+    claims = {**jwt.get_unverified_claims(of or tokens.sign(PRINCIPAL)), **changes}
     claims.pop(drop, None)
     return str(jwt.encode(claims, tokens._key, algorithm="HS256", headers={"kid": tokens._key_id, **(headers or {})}))
 
@@ -70,12 +86,75 @@ def test_wrong_claims_are_refused(changes: dict[str, Any]) -> None:
         tokens.verify(forge(tokens, **changes))
 
 
+def test_a_chatter_is_one_of_the_people_or_a_visitor() -> None:
+    tokens = tokens_of()
+    assert tokens.verify_chatter(tokens.sign(PRINCIPAL)).chatter == Chatter(PRINCIPAL.tenant_id)
+    verified = tokens.verify_chatter(visitor_token(tokens))
+    assert verified.chatter == GUEST
+    assert 0 <= time.time() + VISITOR_SECONDS - verified.expires_at <= 2
+
+
+def test_a_visitor_is_none_of_the_people() -> None:
+    tokens = tokens_of()
+    with pytest.raises(NotAuthenticated):
+        tokens.verify(visitor_token(tokens))
+    with pytest.raises(NotAuthenticated):
+        tokens.verify(forge(tokens, of=visitor_token(tokens), role="owner"))
+    with pytest.raises(NotAuthenticated):
+        tokens.verify_returning(tokens.sign(PRINCIPAL))
+
+
+@pytest.mark.parametrize("claim", ["exp", "iat", "iss", "aud", "sub", "tenant", "chatbot"])
+def test_every_claim_of_a_visitor_is_required(claim: str) -> None:
+    tokens = tokens_of()
+    forged = forge(tokens, of=visitor_token(tokens), drop=claim)
+    for verify in (tokens.verify_chatter, tokens.verify_returning):
+        with pytest.raises(NotAuthenticated):
+            verify(forged)
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"exp": 1},
+        {"aud": "another-api"},
+        {"aud": ["loquent-api-visitor"]},
+        {"aud": ["loquent-api-visitor", "loquent-api"]},
+        {"chatbot": None},
+        {"sub": "no-uuid"},
+        {"headers": {"kid": "other"}},
+    ],
+)
+def test_wrong_claims_of_a_visitor_are_refused(changes: dict[str, Any]) -> None:
+    tokens = tokens_of()
+    forged = forge(tokens, of=visitor_token(tokens), **changes)
+    for verify in (tokens.verify_chatter, tokens.verify_returning):
+        with pytest.raises(NotAuthenticated):
+            verify(forged)
+
+
+def test_a_visitor_comes_back_for_thirty_days() -> None:
+    tokens, now = tokens_of(), int(time.time())
+    within = forge(tokens, of=visitor_token(tokens), exp=now - VISITOR_GRACE_SECONDS + 60)
+    assert tokens.verify_returning(within) == GUEST
+    assert tokens.verify_returning(visitor_token(tokens)) == GUEST
+    with pytest.raises(NotAuthenticated):
+        tokens.verify_chatter(within)
+    for exp in (now - VISITOR_GRACE_SECONDS - 60, "soon", None):
+        with pytest.raises(NotAuthenticated):
+            tokens.verify_returning(forge(tokens, of=visitor_token(tokens), exp=exp))
+    with pytest.raises(NotAuthenticated):
+        tokens.verify_returning(visitor_token(tokens_of("another secret")))
+
+
 @pytest.mark.parametrize(
     "text", ["", ".", "..", "a.b", "a.b.c", "é.é.é", "\ud800", "e30.e30.", "x" * 9_000, "a" * 8_000]
 )
 def test_what_is_no_token_is_refused(text: str) -> None:
-    with pytest.raises(NotAuthenticated):
-        tokens_of().verify(text)
+    tokens = tokens_of()
+    for verify in (tokens.verify, tokens.verify_chatter, tokens.verify_returning):
+        with pytest.raises(NotAuthenticated):
+            verify(text)
 
 
 def test_other_keys_and_algorithms_are_refused() -> None:
