@@ -1,6 +1,6 @@
 # One machine, one command: `make run`.
 .DEFAULT_GOAL := help
-.PHONY: help run setup test check bench clean
+.PHONY: help run setup test check bench faults clean
 
 # The first interpreter that is Python 3.11; the set-up says so in a sentence when there is none.
 PYTHON ?= $(shell for p in python3.11 python3; do \
@@ -33,6 +33,9 @@ check: setup ## Lint, formatting, types and the house rules
 
 bench: setup ## Measure what the documentation claims
 	$(VENV)/python -m benchmarks.run
+
+faults: setup ## Kill and freeze its processes under load, 200 times, and check what is left
+	$(VENV)/python -m tests.faults.run
 
 clean: ## Remove builds and caches; the data in .loquent and the installation in .venv stay
 	rm -rf web/dist .hypothesis .mypy_cache .ruff_cache .pytest_cache *.egg-info
