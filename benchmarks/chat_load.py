@@ -1,14 +1,23 @@
-"""Chat clients for measurements: sockets that ask at the same time, and what arrived when."""
+"""Chat clients for measurements: sockets that ask, what arrived when, and load that never pauses."""
 
 import asyncio
 import json
 import time
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Self
 from uuid import uuid4
 
-from websockets.asyncio.client import ClientConnection, connect
+from benchmarks.light_socket import LightSocket, open_light
+from benchmarks.population import Seat
+
+WORD = "lorem"
+"""The scripted engines say nothing else, a token a word: counting it counts tokens, however frames are cut."""
+_WORD = WORD.encode()
+_TOKEN = b'{"type":"token"'
+OPENING_AT_ONCE = 32
+ANSWER_SECONDS = 120.0
 
 
 @dataclass
@@ -30,41 +39,155 @@ class Answer:
         return [max(0.0, at - first - number / rate) for number, at in enumerate(self.tokens)]
 
 
-async def open_sockets(urls: Sequence[str], token: str | None) -> list[ClientConnection]:
-    """Connected sockets; with `token` they have said `auth` and heard `ready`."""
-    sockets = []
-    for url in urls:
-        socket = await connect(url, compression=None, max_queue=None)
+class Refused(Exception):
+    """The server answered with an `error` frame, or closed the socket."""
+
+    def __init__(self, code: str, retry_after: float | None = None) -> None:
+        self.code, self.retry_after = code, retry_after
+        super().__init__(code)
+
+
+class ChatClient:
+    """One socket; one question at a time."""
+
+    def __init__(self) -> None:
+        self.received = 0
+        """Tokens of all answers so far."""
+        self._answer: Answer | None = None
+        self._socket: LightSocket | None = None
+        self._waiting: asyncio.Future[None] | None = None
+        self.closed: int | None = None
+        """The close code, once it is closed."""
+
+    @classmethod
+    async def open(cls, url: str, token: str | None = None) -> Self:
+        """Connected; with `token` it has said `auth` and heard `ready`. Raises Refused, OSError."""
+        client = cls()
+        client._socket = await open_light(url, client._on_text, client._on_close)
         if token is not None:
-            await socket.send(json.dumps({"type": "auth", "token": token}))
-            ready: dict[str, Any] = json.loads(await socket.recv())
-            assert ready["type"] == "ready", ready
-        sockets.append(socket)
-    return sockets
+            await client._exchange({"type": "auth", "token": token})
+        return client
 
+    async def ask(self, text: str = "Tell me.") -> Answer:
+        """One question to its end. Raises Refused."""
+        self._answer = answer = Answer(time.perf_counter())
+        await self._exchange({"type": "message", "id": str(uuid4()), "text": text})
+        answer.done = time.perf_counter()
+        return answer
 
-async def ask(socket: ClientConnection) -> Answer:
-    """One question to its end."""
-    answer = Answer(time.perf_counter())
-    await socket.send(json.dumps({"type": "message", "id": str(uuid4()), "text": "Tell me."}))
-    async for frame in socket:
+    def stop(self) -> None:
+        """Ask for the end of the running answer."""
+        assert self._socket is not None
+        self._socket.send('{"type":"stop"}')
+
+    async def close(self) -> None:
+        assert self._socket is not None
+        await self._socket.close()
+
+    async def _exchange(self, frame: dict[str, Any]) -> None:
+        """Send a frame and wait for `ready` or `done`."""
+        assert self._socket is not None
+        if self.closed is not None:
+            raise Refused(str(self.closed))
+        self._waiting = asyncio.get_running_loop().create_future()
+        self._socket.send(json.dumps(frame))
+        await asyncio.wait_for(self._waiting, ANSWER_SECONDS)
+
+    def _on_text(self, frame: bytes) -> None:
+        if frame.startswith(_TOKEN):
+            self._count(frame.count(_WORD))
+            return
         fields = json.loads(frame)
-        if fields["type"] == "token":
-            count = fields["seq"] - fields.get("first_seq", fields["seq"]) + 1
-            answer.tokens += [time.perf_counter()] * count
-        elif fields["type"] == "done":
-            answer.done = time.perf_counter()
-            return answer
-        elif fields["type"] == "error":
-            raise RuntimeError(str(frame))
-    raise RuntimeError("the socket was closed")
+        kind = fields["type"]
+        if kind in ("ready", "done"):
+            if self._waiting is not None and not self._waiting.done():
+                self._waiting.set_result(None)
+        elif kind == "error":
+            self._fail(Refused(fields["code"], fields.get("retry_after")))
+        elif kind == "gap" and self._answer is not None:
+            self._count(fields["text"].count(WORD) - len(self._answer.tokens))
+
+    def _count(self, tokens: int) -> None:
+        self.received += tokens
+        if self._answer is not None:
+            self._answer.tokens += [time.perf_counter()] * tokens
+
+    def _on_close(self, code: int) -> None:
+        self.closed = code
+        self._fail(Refused(str(code)))
+
+    def _fail(self, error: Refused) -> None:
+        if self._waiting is not None and not self._waiting.done():
+            self._waiting.set_exception(error)
 
 
-async def ask_all(sockets: Sequence[ClientConnection]) -> list[Answer]:
-    return list(await asyncio.gather(*(ask(socket) for socket in sockets)))
+@asynccontextmanager
+async def raw_clients(url: str, count: int) -> AsyncIterator[list[ChatClient]]:
+    """Sockets to a raw relay, closed at the end, also in the middle of an answer."""
+    clients = [await ChatClient.open(url) for _ in range(count)]
+    try:
+        yield clients
+    finally:
+        await close_all(clients)
 
 
-def tokens_per_second(answers: Sequence[Answer]) -> float:
-    """Tokens of all answers over the time from the first question to the last frame."""
-    seconds = max(answer.done for answer in answers) - min(answer.asked for answer in answers)
-    return sum(len(answer.tokens) for answer in answers) / seconds
+@asynccontextmanager
+async def seated(seats: Sequence[Seat]) -> AsyncIterator[list[ChatClient]]:
+    """Authenticated sockets in these sessions, closed at the end."""
+    clients = await open_all(seats)
+    try:
+        yield clients
+    finally:
+        await close_all(clients)
+
+
+async def open_all(seats: Sequence[Seat]) -> list[ChatClient]:
+    """Authenticated sockets in these sessions, a few being opened at a time."""
+    room = asyncio.Semaphore(OPENING_AT_ONCE)
+
+    async def open_one(seat: Seat) -> ChatClient:
+        async with room:
+            return await ChatClient.open(seat.url, seat.token)
+
+    return list(await asyncio.gather(*map(open_one, seats)))
+
+
+async def close_all(clients: Sequence[ChatClient]) -> None:
+    await asyncio.gather(*(client.close() for client in clients))
+
+
+async def ask_all(clients: Sequence[ChatClient]) -> list[Answer]:
+    """Everybody asks at the same time; when all are answered."""
+    return list(await asyncio.gather(*(client.ask() for client in clients)))
+
+
+@asynccontextmanager
+async def busy(clients: Sequence[ChatClient], *, stops: bool = True) -> AsyncIterator[None]:
+    """Every client has a question under way all the time; begins when all have had a token.
+
+    At the end the answers are stopped; a raw relay cannot `stop`, its sockets are to be closed.
+    """
+    over = False
+
+    async def keep_asking(client: ChatClient) -> None:
+        while not over:
+            await client.ask()
+
+    jobs = [asyncio.create_task(keep_asking(client)) for client in clients]
+    try:
+        async with asyncio.timeout(ANSWER_SECONDS):
+            while not all(client.received for client in clients):
+                for job in jobs:
+                    if job.done():
+                        job.result()
+                await asyncio.sleep(0.01)
+        yield
+        over = True
+        if stops:
+            for client in clients:
+                client.stop()
+            await asyncio.gather(*jobs, return_exceptions=True)
+    finally:
+        for job in jobs:
+            job.cancel()
+        await asyncio.gather(*jobs, return_exceptions=True)

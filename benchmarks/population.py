@@ -1,0 +1,102 @@
+"""Tenants, chatbots and sessions written straight into an installation's database, and their tokens."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+import psycopg
+from psycopg.types.json import Jsonb
+from pydantic import SecretStr
+
+from configs.settings import Settings
+from deployments.gateway.tokens import AccessTokens
+from domain.chatbot import ChatbotConfig, Grounding, RetrievalConfig
+from domain.ids import TenantId, UserId, new_uuid
+from domain.tenancy import Principal, Role
+from storage.postgres.migrator import role_urls
+
+PLAN = "pro"
+"""Of the tenants: room for every stream of a measurement, on hosts that tenants share."""
+
+
+@dataclass(frozen=True, slots=True)
+class Seat:
+    """A place to chat: the socket's URL of one session, and a token of its tenant."""
+
+    tenant_id: TenantId
+    url: str
+    token: str
+
+
+class Population:
+    """Writes as the system role, which sees all tenants; `folder` is the installation's data folder."""
+
+    def __init__(self, folder: Path, url: str) -> None:
+        self._base = url.replace("http", "ws", 1)
+        secret = (folder / "secret_key").read_text("ascii").strip()
+        self.owner_url = _owner_url(folder / "postgres")
+        self._system_url = role_urls(self.owner_url, secret)[1]
+        self._tokens = AccessTokens(Settings(secret_key=SecretStr(secret), _env_file=None))
+
+    def tenants(self, count: int, plan: str = PLAN) -> list[TenantId]:
+        """New tenants without people."""
+        ids = [new_uuid() for _ in range(count)]
+        self._write("insert into tenants (id, name, plan) select unnest(%s::uuid[]), 'bench', %s", ids, plan)
+        return [TenantId(id_) for id_ in ids]
+
+    def seats(self, tenants: Sequence[TenantId], each: int, model: str, max_tokens: int = 4096) -> list[Seat]:
+        """A new bot for every tenant and `each` sessions of it; the tenants alternate.
+
+        The bots have no documents and answer from the model alone.
+        """
+        config = ChatbotConfig(
+            model=model, max_tokens=max_tokens, retrieval=RetrievalConfig(grounding=Grounding.OPEN)
+        ).model_dump(mode="json")
+        bots = [new_uuid() for _ in tenants]
+        rows = [(tenant, bot, new_uuid()) for _ in range(each) for tenant, bot in zip(tenants, bots, strict=True)]
+        self._write(
+            "insert into chatbots (tenant_id, id, name) select unnest(%s::uuid[]), unnest(%s::uuid[]), 'bench'",
+            list(tenants),
+            bots,
+        )
+        self._write(
+            "insert into chatbot_configs (tenant_id, chatbot_id, version, config)"
+            " select unnest(%s::uuid[]), unnest(%s::uuid[]), 1, %s",
+            list(tenants),
+            bots,
+            Jsonb(config),
+        )
+        self._write(
+            "insert into sessions (tenant_id, chatbot_id, id)"
+            " select unnest(%s::uuid[]), unnest(%s::uuid[]), unnest(%s::uuid[])",
+            *(list(column) for column in zip(*rows, strict=True)),
+        )
+        tokens = {tenant: self._tokens.sign(Principal(tenant, UserId(new_uuid()), Role.OWNER)) for tenant in tenants}
+        return [
+            Seat(tenant, f"{self._base}/chatbots/{bot}/sessions/{session}/ws", tokens[tenant])
+            for tenant, bot, session in rows
+        ]
+
+    def count(self, query: str, *values: Any) -> int:
+        """The number that a query finds, across tenants."""
+        with psycopg.connect(self._system_url) as connection:
+            row = connection.execute(query.encode(), values).fetchone()
+        assert row is not None
+        return int(row[0])
+
+    def analyze(self) -> None:
+        """What autovacuum does by itself within a minute after many rows came."""
+        with psycopg.connect(self.owner_url, autocommit=True) as connection:
+            connection.execute("analyze")
+
+    def _write(self, statement: str, *values: Any) -> None:
+        with psycopg.connect(self._system_url) as connection:
+            connection.execute(statement.encode(), values)
+
+
+def _owner_url(folder: Path) -> str:
+    """Of the embedded PostgreSQL in `folder`."""
+    port, password = ((folder / name).read_text("ascii").strip() for name in ("port", "owner.secret"))
+    return f"postgresql://loquent:{quote(password, safe='')}@127.0.0.1:{port}/loquent"
