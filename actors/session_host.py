@@ -33,7 +33,7 @@ from domain.turn import TurnPorts
 from storage.models.tokenizer import load_token_counter
 from storage.postgres.database import Database, system_tx, tenant_tx
 from storage.postgres.ledger import Ledger
-from storage.postgres.open_turns import tenants_with_open_turns
+from storage.postgres.open_turns import OpenTurns, open_turns
 from storage.postgres.turns import Turns
 from storage.redis.client import connect_redis, connect_redis_for_bytes
 from storage.redis.registry import Endpoint, EndpointRegistry
@@ -49,11 +49,15 @@ SWEEP_SECONDS = 1.0
 
 
 class SessionHost:
-    """Hosts the tenants that hash to its slot. `start` opens everything; the methods of the stream are private."""
+    """Hosts the tenants that hash to its slot, or one tenant alone.
 
-    def __init__(self, settings: Settings, slot: int, database_urls: tuple[str, str]) -> None:
+    `start` opens everything; the methods of the stream are private.
+    """
+
+    def __init__(self, settings: Settings, place: int | TenantId, database_urls: tuple[str, str]) -> None:
+        """`place` is a slot, or the tenant whose plan gives it a host of its own."""
         self._settings = settings
-        self._slot = slot
+        self._place = place
         self._database_urls = database_urls
         self._table = load_models(settings.models_file)
         self._tenants: dict[TenantId, TenantActor] = {}
@@ -107,7 +111,7 @@ class SessionHost:
         server = await StreamServer.open(methods, secret=secret, host=host)
         self._stack.push_async_callback(server.close)
         self._address = f"{host}:{server.port}"
-        endpoint = Endpoint(SERVICE, str(self._slot), self._address)
+        endpoint = Endpoint(SERVICE, str(self._place), self._address)
         run_until_closed(
             self._stack,
             replay.run(),
@@ -115,7 +119,7 @@ class SessionHost:
             repeat("sweep", self._sweep, SWEEP_SECONDS),
             repeat("passivate", self._passivate, 30),
         )
-        log.info("session_host.started", slot=self._slot, address=self._address)
+        log.info("session_host.started", place=str(self._place), address=self._address)
 
     async def close(self) -> None:
         for actor in self._tenants.values():
@@ -176,7 +180,7 @@ class SessionHost:
         async with tenant_tx(self._db, tenant_id) as tx:
             turns = Turns(tx, tenant_id)
             plan = await turns.plan_key()
-            epoch = await turns.claim_epoch(f"session-host-{self._slot}")
+            epoch = await turns.claim_epoch(f"session-host-{self._place}")
             used = await Ledger(tx).tokens_this_month(tenant_id)
         actor = TenantActor(self._parts, tenant_id, epoch, plan, used)
         taken = await actor.recover()
@@ -186,18 +190,23 @@ class SessionHost:
     async def _sweep(self) -> None:
         """Take over every open turn of this host's tenants that nobody runs."""
         async with system_tx(self._db) as tx:
-            found = await tenants_with_open_turns(tx)
-        for tenant_id, turns in found.items():
-            if slot_of(tenant_id, self._settings.session_hosts) != self._slot:
-                continue
-            actor = self._tenants.get(tenant_id)
-            if actor is not None and all(actor.runs(turn) for turn in turns):
+            found = await open_turns(tx)
+        for one in found:
+            actor = self._tenants.get(one.tenant_id)
+            if not self._is_home_of(one) or (actor is not None and all(actor.runs(turn) for turn in one.turns)):
                 continue
             try:
                 # Of a tenant that sleeps, the activation does it.
-                await (self._actor_of(tenant_id) if actor is None else actor.recover())
+                await (self._actor_of(one.tenant_id) if actor is None else actor.recover())
             except StaleEpoch:
-                self._tenants.pop(tenant_id, None)
+                self._tenants.pop(one.tenant_id, None)
+
+    def _is_home_of(self, found: OpenTurns) -> bool:
+        if not isinstance(self._place, int):
+            return found.tenant_id == self._place
+        plan = self._parts.plans.get(found.plan)
+        dedicated = plan is not None and plan.limits.dedicated_host
+        return not dedicated and slot_of(found.tenant_id, self._settings.session_hosts) == self._place
 
     def _resolve_model(self, model: str) -> str:
         key = self._settings.default_model if model == "default" else model

@@ -71,6 +71,6 @@ def scripted_installation(kind: type[Platform] = Platform) -> Iterator[Bench]:
         platform = kind(folder, settings)
         try:
             platform.start()
-            yield Bench(platform, Population(folder, platform.url), models_file)
+            yield Bench(platform, Population(platform), models_file)
         finally:
             platform.stop()

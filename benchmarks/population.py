@@ -2,9 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
-from urllib.parse import quote
 
 import psycopg
 from psycopg.types.json import Jsonb
@@ -15,7 +13,7 @@ from deployments.gateway.tokens import AccessTokens
 from domain.chatbot import ChatbotConfig, Grounding, RetrievalConfig
 from domain.ids import TenantId, UserId, new_uuid
 from domain.tenancy import Principal, Role
-from storage.postgres.migrator import role_urls
+from tests.fixtures.platform import Platform
 
 PLAN = "pro"
 """Of the tenants: room for every stream of a measurement, on hosts that tenants share."""
@@ -31,13 +29,12 @@ class Seat:
 
 
 class Population:
-    """Writes as the system role, which sees all tenants; `folder` is the installation's data folder."""
+    """Writes as the system role, which sees all tenants."""
 
-    def __init__(self, folder: Path, url: str) -> None:
-        self._base = url.replace("http", "ws", 1)
-        secret = (folder / "secret_key").read_text("ascii").strip()
-        self.owner_url = _owner_url(folder / "postgres")
-        self._system_url = role_urls(self.owner_url, secret)[1]
+    def __init__(self, platform: Platform) -> None:
+        self._base = platform.url.replace("http", "ws", 1)
+        secret = (platform.folder / "secret_key").read_text("ascii").strip()
+        self.owner_url, self._system_url = platform.owner_url, platform.system_url
         self._tokens = AccessTokens(Settings(secret_key=SecretStr(secret), _env_file=None))
 
     def tenants(self, count: int, plan: str = PLAN) -> list[TenantId]:
@@ -94,9 +91,3 @@ class Population:
     def _write(self, statement: str, *values: Any) -> None:
         with psycopg.connect(self._system_url) as connection:
             connection.execute(statement.encode(), values)
-
-
-def _owner_url(folder: Path) -> str:
-    """Of the embedded PostgreSQL in `folder`."""
-    port, password = ((folder / name).read_text("ascii").strip() for name in ("port", "owner.secret"))
-    return f"postgresql://loquent:{quote(password, safe='')}@127.0.0.1:{port}/loquent"

@@ -1,6 +1,7 @@
 """Keeps the detached actors alive: session hosts, outbox relay and ingestion supervisor, on any node of the cluster."""
 
 import asyncio
+from contextlib import suppress
 from typing import Any
 
 import ray
@@ -10,8 +11,10 @@ from actors.ingestion_supervisor import IngestionSupervisor
 from actors.loops import repeat
 from actors.outbox_relay import SUPERVISOR, OutboxRelay
 from actors.session_host import SessionHost
+from cluster.dedicated_hosts import DedicatedHosts
 from configs.settings import Settings
 from configs.sizing import ActorSizing, load_sizing
+from domain.ids import TenantId
 from storage.postgres.migrator import role_urls
 
 log = structlog.get_logger()
@@ -20,8 +23,9 @@ NAMESPACE = "loquent"
 RELAY = "outbox-relay"
 
 
-def session_host_name(slot: int) -> str:
-    return f"session-host-{slot}"
+def session_host_name(place: int | TenantId) -> str:
+    """Of the host of a slot, or of a tenant alone."""
+    return f"session-host-{place}"
 
 
 class Keeper:
@@ -35,6 +39,7 @@ class Keeper:
         self._settings = settings
         self._sizing = load_sizing(settings.profile)
         self._urls = role_urls(settings.database_url or "", settings.secret_key.get_secret_value())
+        self._dedicated = DedicatedHosts(settings, self._urls)
         self._work = asyncio.get_running_loop().create_task(repeat("keeper", self._round, 1.0))
         self._healthy: dict[str, bool] = {}
 
@@ -49,11 +54,9 @@ class Keeper:
 
     async def _round(self) -> None:
         sizing = self._sizing
+        places = [*range(self._settings.session_hosts), *await self._dedicated.tenants()]
         actors: list[tuple[str, type[Any], tuple[Any, ...], ActorSizing]] = [
-            *(
-                (session_host_name(n), SessionHost, (n,), sizing.session_hosts)
-                for n in range(self._settings.session_hosts)
-            ),
+            *((session_host_name(place), SessionHost, (place,), sizing.session_hosts) for place in places),
             (RELAY, OutboxRelay, (), sizing.relay),
             (SUPERVISOR, IngestionSupervisor, (), sizing.supervisor),
         ]
@@ -62,6 +65,8 @@ class Keeper:
             if isinstance(result, BaseException):
                 log.warning("keeper.actor_down", actor=name, error=repr(result))
             self._healthy[name] = not isinstance(result, BaseException)
+        for name in self._healthy.keys() - {name for name, *_ in actors}:
+            self._let_go(name)
 
     async def _keep(self, name: str, kind: type[Any], arguments: tuple[Any, ...], sizing: ActorSizing) -> None:
         handle: Any = (
@@ -78,3 +83,10 @@ class Keeper:
             .remote(self._settings, *arguments, self._urls)
         )
         await asyncio.wait_for(handle.start.remote(), 30)
+
+    def _let_go(self, name: str) -> None:
+        """End the host of a tenant that has no claim to it any more; the slot's host takes its open turns over."""
+        del self._healthy[name]
+        with suppress(ValueError):
+            ray.kill(ray.get_actor(name, NAMESPACE))
+        log.info("keeper.actor_ended", actor=name)

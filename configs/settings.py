@@ -86,6 +86,7 @@ class Settings(BaseSettings):
     socket_auth_seconds: float = Field(10.0, description="How long a socket may stay silent before `auth`.")
     max_sockets: int = Field(4_000, description="Open sockets per gateway replica.")
     session_hosts: int = Field(2, ge=1, description="Processes that hold tenant actors.")
+    max_dedicated_hosts: int = Field(8, ge=0, description="Processes for tenants whose plan has one of its own.")
     max_running_turns: int = Field(256, ge=1, description="Turns that run at once in one session host.")
     orphaned_turns: Literal["restart", "interrupt"] = Field(
         "restart", description="What becomes of a turn whose process died before any of its answer was shown."

@@ -11,6 +11,7 @@ pytest_plugins = [
     "tests.fixtures.chat",
     "tests.fixtures.client_stage",
     "tests.fixtures.knowledge",
+    "tests.fixtures.desk",
     "tests.fixtures.engines",
     "tests.fixtures.gateway",
     "tests.fixtures.platform",

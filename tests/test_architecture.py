@@ -20,6 +20,7 @@ SYSTEM_TX_USERS = {
     "actors/session_host.py",
     "billing/door.py",
     "billing/inbox.py",
+    "cluster/dedicated_hosts.py",
     "deployments/gateway/account_routes.py",
     "deployments/gateway/visitor_routes.py",
 }

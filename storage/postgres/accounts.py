@@ -1,5 +1,6 @@
 """Tenants, their people and refresh tokens; all of it needs the system transaction."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from uuid import UUID
 
@@ -8,7 +9,7 @@ from psycopg.rows import DictRow
 from domain.errors import AlreadyExists
 from domain.ids import TenantId, UserId, new_uuid
 from domain.tenancy import Role, Tenant, User
-from storage.postgres.database import Transaction, execute, fetch_one
+from storage.postgres.database import Transaction, execute, fetch_all, fetch_one
 from storage.postgres.queries import load
 
 _SQL = load("accounts")
@@ -56,6 +57,11 @@ class Accounts:
 
     async def find(self, user_id: UserId, tenant_id: TenantId) -> Account | None:
         return _account(await fetch_one(self._tx, _SQL["account_by_ids"], user_id=user_id, tenant_id=tenant_id))
+
+    async def on_plans(self, plans: Sequence[str], limit: int) -> list[TenantId]:
+        """The tenants that have one of these plans, the oldest first."""
+        rows = await fetch_all(self._tx, _SQL["tenants_on_plans"], plans=list(plans), limit=limit)
+        return [TenantId(row["id"]) for row in rows]
 
     async def set_password_hash(self, user_id: UserId, password_hash: str) -> None:
         await execute(self._tx, _SQL["set_password_hash"], user_id=user_id, password_hash=password_hash)

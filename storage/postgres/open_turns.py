@@ -1,6 +1,6 @@
 """Turns without an end, across tenants: what a session host looks for to take over."""
 
-from uuid import UUID
+from dataclasses import dataclass
 
 from domain.ids import TenantId, TurnId
 from storage.postgres.database import Transaction, fetch_all
@@ -9,8 +9,16 @@ from storage.postgres.queries import load
 _SQL = load("turns")
 
 
-async def tenants_with_open_turns(tx: Transaction) -> dict[TenantId, list[TurnId]]:
-    """The open turns of each tenant that has some; needs a system transaction."""
+@dataclass(frozen=True, slots=True)
+class OpenTurns:
+    """Those of one tenant."""
+
+    tenant_id: TenantId
+    plan: str
+    turns: tuple[TurnId, ...]
+
+
+async def open_turns(tx: Transaction) -> list[OpenTurns]:
+    """Of every tenant that has some; needs a system transaction."""
     rows = await fetch_all(tx, _SQL["tenants_with_open_turns"])
-    turns: dict[TenantId, list[UUID]] = {row["tenant_id"]: row["turns"] for row in rows}
-    return {tenant_id: [TurnId(turn) for turn in found] for tenant_id, found in turns.items()}
+    return [OpenTurns(row["tenant_id"], row["plan"], tuple(map(TurnId, row["turns"]))) for row in rows]

@@ -53,3 +53,11 @@ update refresh_tokens set revoked_at = now() where family = %(family)s and revok
 -- name: delete_expired_refresh_tokens
 -- Of one person, with every log-in: the table does not grow without end.
 delete from refresh_tokens where user_id = %(user_id)s and expires_at < now() - interval '1 day';
+
+-- name: tenants_on_plans
+-- Across tenants, the oldest first.
+select id
+from tenants
+where plan = any(%(plans)s)
+order by id
+limit %(limit)s;

@@ -154,8 +154,12 @@ where tenant_id = %(tenant_id)s and message_id = %(message_id)s
 order by position;
 
 -- name: tenants_with_open_turns
--- Across tenants: where a turn has no end, and which turns.
-select tenant_id, array_agg(id) as turns
-from turns
-where state in ('accepted', 'running')
-group by tenant_id;
+-- Across tenants: where a turn has no end, which turns, and the tenant's plan.
+select t.tenant_id, t.turns, tenants.plan
+from (
+    select tenant_id, array_agg(id) as turns
+    from turns
+    where state in ('accepted', 'running')
+    group by tenant_id
+) t
+join tenants on tenants.id = t.tenant_id;
