@@ -60,6 +60,8 @@ class EmbeddedPostgres:
 
     def open(self) -> Running:
         """Start the server and wait until it answers; raise SetupError with the remedy otherwise."""
+        # A killed server that nobody has waited for would still count as running.
+        self.close()
         self._prepare_folder()
         password = remembered_secret(self.folder / "superuser.secret")
         if not (self.data / "PG_VERSION").exists():

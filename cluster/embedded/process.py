@@ -161,10 +161,21 @@ def await_ready(child: Child, probe: Callable[[], bool], *, seconds: float) -> N
         time.sleep(0.02)
 
 
+SERVER_PORTS = range(20_000, 30_000)
+"""Above Ray's worker ports, below those of Serve and the system's outgoing connections."""
+PORT_TRIES = 100
+
+
 def free_port(host: str = "127.0.0.1") -> int:
-    with socket.socket() as probe:
-        probe.bind((host, 0))
-        return int(probe.getsockname()[1])
+    """A port below those that outgoing connections take: a server that dies must get its port back.
+
+    While it is down, a client that tries and tries could even be connected to itself.
+    """
+    for _ in range(PORT_TRIES):
+        port = secrets.choice(SERVER_PORTS)
+        if port_is_free(port, host):
+            return port
+    raise SetupError(f"No port from {SERVER_PORTS.start} to {SERVER_PORTS.stop - 1} is free.")
 
 
 def port_is_free(port: int, host: str = "127.0.0.1") -> bool:
