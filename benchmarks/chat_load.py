@@ -75,8 +75,13 @@ class ChatClient:
         answer.done = time.perf_counter()
         return answer
 
+    @property
+    def answering(self) -> bool:
+        """Whether an answer has begun to arrive and has not ended."""
+        return self._answer is not None and bool(self._answer.tokens) and not self._answer.done
+
     def stop(self) -> None:
-        """Ask for the end of the running answer."""
+        """Ask for the end of the running answer; an error when it has not begun."""
         assert self._socket is not None
         self._socket.send('{"type":"stop"}')
 
@@ -162,12 +167,12 @@ async def ask_all(clients: Sequence[ChatClient]) -> list[Answer]:
 
 
 @asynccontextmanager
-async def busy(clients: Sequence[ChatClient], *, stops: bool = True) -> AsyncIterator[None]:
-    """Every client has a question under way all the time; begins when all have had a token.
+async def busy(clients: Sequence[ChatClient], *, stops: bool = True, everybody: bool = True) -> AsyncIterator[None]:
+    """Every client has a question under way all the time; begins when all have had a token, or half of them.
 
     At the end the answers are stopped; a raw relay cannot `stop`, its sockets are to be closed.
     """
-    over = False
+    over, before = False, [client.received for client in clients]
 
     async def keep_asking(client: ChatClient) -> None:
         while not over:
@@ -176,7 +181,8 @@ async def busy(clients: Sequence[ChatClient], *, stops: bool = True) -> AsyncIte
     jobs = [asyncio.create_task(keep_asking(client)) for client in clients]
     try:
         async with asyncio.timeout(ANSWER_SECONDS):
-            while not all(client.received for client in clients):
+            wanted = len(clients) if everybody else len(clients) // 2
+            while sum(client.received > had for client, had in zip(clients, before, strict=True)) < wanted:
                 for job in jobs:
                     if job.done():
                         job.result()
@@ -184,10 +190,20 @@ async def busy(clients: Sequence[ChatClient], *, stops: bool = True) -> AsyncIte
         yield
         over = True
         if stops:
-            for client in clients:
-                client.stop()
-            await asyncio.gather(*jobs, return_exceptions=True)
+            await _stop_all(clients, jobs)
     finally:
         for job in jobs:
             job.cancel()
         await asyncio.gather(*jobs, return_exceptions=True)
+
+
+async def _stop_all(clients: Sequence[ChatClient], jobs: Sequence[asyncio.Task[None]]) -> None:
+    """Stop every answer once it has begun; a question before its first token would only get an error."""
+    stopped: set[ChatClient] = set()
+    while not all(job.done() for job in jobs):
+        for client in clients:
+            if client.answering and client not in stopped:
+                stopped.add(client)
+                client.stop()
+        await asyncio.wait(jobs, timeout=0.02)
+    await asyncio.gather(*jobs, return_exceptions=True)

@@ -16,5 +16,5 @@ def plain_environment(max_connections: int = 7_800) -> dict[str, str]:
 
 if __name__ == "__main__":
     # The head takes its flags from here, and every other process of the installation inherits them from the head.
-    ray_head.ray_environment = plain_environment
+    vars(ray_head)["ray_environment"] = plain_environment
     app()

@@ -4,7 +4,10 @@ import json
 import os
 import platform
 import sys
+import time
 from collections.abc import Callable
+from contextlib import ExitStack
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
@@ -12,27 +15,84 @@ from typing import Any
 
 import uvloop
 
-from benchmarks import chat_stream, ingestion, streams
+from benchmarks import chat_cost, chat_stream, fairness, first_token, growth, ingestion, sockets, streams
+from benchmarks.installation import Bench, scripted_installation
 
 RESULTS = Path(__file__).parent / "RESULTS.md"
-BENCHMARKS: dict[str, tuple[Callable[[], dict[str, Any]], str]] = {
-    "chat_stream": (chat_stream.run, "A streamed answer through the whole stack against a raw uvicorn relay"),
-    "ingestion": (ingestion.measure, "Chunks per CPU-second from stored file to searchable against raw `encode`"),
-    "streams": (
-        lambda: uvloop.run(streams.measure()),
-        "Multiplexed streams between processes against a raw TCP echo",
+
+
+@dataclass(frozen=True)
+class Alone:
+    """Needs no installation, and none beside it."""
+
+    title: str
+    measure: Callable[[], dict[str, Any]]
+
+
+@dataclass(frozen=True)
+class OnInstallation:
+    """Runs on the installation of the benchmark before it when both may share one."""
+
+    title: str
+    measure: Callable[[Bench], dict[str, Any]]
+    shared: bool = True
+
+
+BENCHMARKS: dict[str, Alone | OnInstallation] = {
+    "first_token": OnInstallation("Time to first token that the whole stack adds to the engine's", first_token.measure),
+    "chat_cost": OnInstallation("CPU time of a signed-in, metered and saved chat", chat_cost.measure),
+    "chat_stream": OnInstallation(
+        "Streamed answers through the whole stack against raw relays and Serve's own proxy", chat_stream.measure
+    ),
+    "fairness": OnInstallation("A quiet tenant beside one that floods, against alone", fairness.measure),
+    "sockets": OnInstallation("Memory of idle signed-in sockets against raw uvicorn", sockets.measure),
+    "growth": OnInstallation("Time to first token with 10,000 tenants against 10", growth.measure, shared=False),
+    "ingestion": Alone("Chunks per CPU-second from stored file to searchable against raw `encode`", ingestion.measure),
+    "streams": Alone(
+        "Multiplexed streams between processes against a raw TCP echo", lambda: uvloop.run(streams.measure())
     ),
 }
+
+
+class Runner:
+    """Starts an installation when the next benchmark needs one, and ends it when the next may not have it."""
+
+    def __init__(self) -> None:
+        self._stack = ExitStack()
+        self._bench: Bench | None = None
+
+    def run(self, benchmark: Alone | OnInstallation) -> dict[str, Any]:
+        if isinstance(benchmark, Alone):
+            self.close()
+            return benchmark.measure()
+        if not benchmark.shared:
+            self.close()
+        if self._bench is None:
+            self._bench = self._stack.enter_context(scripted_installation())
+        try:
+            return benchmark.measure(self._bench)
+        finally:
+            if not benchmark.shared:
+                self.close()
+
+    def close(self) -> None:
+        self._bench = None
+        self._stack.close()
 
 
 def main(names: list[str]) -> None:
     """Run the named benchmarks, all without names; sections of others stay as they are."""
     sections = _sections()
-    for name in names or list(BENCHMARKS):
-        run, title = BENCHMARKS[name]
-        print(f"{name} …", flush=True)
-        sections[name] = _section(name, title, run())
-        RESULTS.write_text(_document(sections), "utf-8")
+    runner = Runner()
+    try:
+        for name in names or list(BENCHMARKS):
+            print(f"{name} …", flush=True)
+            begun = time.monotonic()
+            sections[name] = _section(name, BENCHMARKS[name].title, runner.run(BENCHMARKS[name]))
+            RESULTS.write_text(_document(sections), "utf-8")
+            print(f"{name}: {time.monotonic() - begun:.0f} s", flush=True)
+    finally:
+        runner.close()
 
 
 def _document(sections: dict[str, str]) -> str:
