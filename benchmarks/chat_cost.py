@@ -14,12 +14,13 @@ import uvloop
 from benchmarks.chat_load import ChatClient
 from benchmarks.installation import SHORT_TOKENS, Bench
 from benchmarks.population import Population, Seat
-from benchmarks.processes import CpuMeter
+from benchmarks.processes import CpuMeter, cpu_by_title
 
 TENANTS, CHATS_EACH, WARM_EACH = 8, 40, 5
 AT_ONCE = 4
 IDLE_SECONDS = 10.0
 SETTLE_SECONDS = 30.0
+SHOWN_MS = 0.05
 OPEN_EVENTS = "select count(*) from outbox where published_at is null"
 SAVED = (
     "select count(*) from messages m join usage_ledger l on l.tenant_id = m.tenant_id and l.turn_id = m.turn_id"
@@ -41,7 +42,9 @@ async def _measure(bench: Bench) -> dict[str, Any]:
     await _settle(population)
 
     meter = CpuMeter(bench.processes)
+    idle_before = cpu_by_title(bench.processes())
     await asyncio.sleep(IDLE_SECONDS)
+    idle_after = cpu_by_title(bench.processes())
     idle_cores = meter.cpu / meter.wall
 
     count = len(seats) - warm
@@ -50,6 +53,11 @@ async def _measure(bench: Bench) -> dict[str, Any]:
     client_cores = meter.client_cores
     await _settle(population)
     wall, cpu = meter.wall, meter.cpu
+    spent = cpu_by_title(bench.processes())
+    parts = {}
+    for title in idle_before.keys() & idle_after.keys() & spent.keys():
+        idle = (idle_after[title] - idle_before[title]) / IDLE_SECONDS * wall
+        parts[title] = 1000 * (spent[title] - idle_after[title] - idle) / count
     saved = population.count(SAVED, SHORT_TOKENS, tenants)
     if saved != len(seats):
         raise RuntimeError(f"{saved} of {len(seats)} chats were saved and metered")
@@ -62,8 +70,13 @@ async def _measure(bench: Bench) -> dict[str, Any]:
         "client_cores": round(client_cores, 2),
         "cpu_ms_per_chat_with_idle": round(1000 * cpu / count, 1),
         "cpu_ms_per_chat": round(1000 * (cpu - idle_cores * wall) / count, 1),
+        "cpu_ms_per_chat_of": {title: round(ms, 2) for title, ms in sorted(parts.items(), key=_most) if ms >= SHOWN_MS},
         "target_cpu_ms_per_chat": "<= 20",
     }
+
+
+def _most(part: tuple[str, float]) -> float:
+    return -part[1]
 
 
 async def chats(seats: Sequence[Seat]) -> None:

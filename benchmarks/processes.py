@@ -57,6 +57,19 @@ def memory(processes: Iterable[psutil.Process]) -> Memory:
     return Memory(pss / 1024, rss / 1024)
 
 
+def cpu_by_title(processes: Iterable[psutil.Process]) -> dict[str, float]:
+    """CPU seconds of processes by what they are, in a word or two."""
+    seconds: dict[str, float] = {}
+    for process in processes:
+        try:
+            words = process.cmdline() or [process.name()]
+        except psutil.Error:
+            continue
+        first = words[0].removeprefix("ray::").split()[0].rsplit("/", 1)[-1].rsplit("loquent:", 1)[-1].rstrip(":")
+        seconds[first] = seconds.get(first, 0.0) + cpu_seconds([process])
+    return seconds
+
+
 class CpuMeter:
     """CPU and wall seconds since it was made, of processes that are listed anew at every reading."""
 
