@@ -46,6 +46,12 @@ class ReplayLog:
                 return await self._events.read(tenant_id, turn_id, epoch)
         return []
 
+    async def keep(self, live: LiveTurn) -> None:
+        """Store what another process published in this one's own log, so that the next to take over finds it."""
+        with suppress(RedisError, OSError):
+            async with asyncio.timeout(PATIENCE_SECONDS * 4):
+                await self._write([live])
+
     async def run(self) -> None:
         """Write until cancelled."""
         while True:

@@ -48,12 +48,15 @@ class RunningTurn:
         self._stop = StopSignal()
         self._may_stop = True
         """While a stop can still change the outcome."""
+        self._begun = False
+        """Whether the task has had its first step: a cancellation before it would end the turn without a word."""
         self._started = asyncio.Event()
         self._reserved = 0
         self._task: asyncio.Task[None] | None = None
 
     def start(self, ended: Callable[[], None], outcome: AnswerEnded | AppError | None = None) -> None:
         """Go on in a task of its own, or only commit an `outcome` that is known; `ended` is called at the end."""
+        self._may_stop = outcome is None
         self.ticket.on_move(self._moved)
         self._moved()
         self._task = asyncio.create_task(self._run(outcome))
@@ -65,7 +68,8 @@ class RunningTurn:
             return False
         if self._stop.state is None:
             self._stop.state = state
-            self._task.cancel()
+            if self._begun:
+                self._task.cancel()
         return True
 
     async def close(self) -> None:
@@ -85,7 +89,7 @@ class RunningTurn:
         """Whatever happens, followers get a last event, or the end of the stream when this process lets go of it."""
         turn, live, record = self._turn, self.live, self._tools.record
         logger = log.bind(tenant=str(turn.tenant_id), session=str(live.session_id), turn=str(turn.turn_id))
-        used = 0
+        used, self._begun = 0, True
         try:
             try:
                 if isinstance(outcome, AppError):
@@ -127,8 +131,9 @@ class RunningTurn:
             if self._stop.state is None or task is None:
                 raise
             task.uncancel()
+        if self._stop.state is not None:
             self._may_stop = False
-            return AnswerEnded(self._stop.state, "", (), self._turn.model, Usage(), "stopped in the queue")
+            return AnswerEnded(self._stop.state, "", (), self._turn.model, Usage(), "stopped before it began")
         deadline = asyncio.get_running_loop().call_later(self._tools.timeout_seconds, self.stop, TurnState.INTERRUPTED)
         ended: AnswerEnded | None = None
         try:

@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import AsyncGenerator, Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 from weakref import WeakValueDictionary
@@ -207,7 +207,7 @@ class TenantActor:
         self._plan = self._plan_of(accepted.plan)
         if accepted.turn is not None:
             assert ticket is not None
-            self._start(accepted.turn, ticket)
+            self._start(accepted.turn, self._live(accepted.turn), ticket)
         return accepted
 
     async def _allow(self) -> None:
@@ -228,6 +228,9 @@ class TenantActor:
             if turn.id in self._recent:
                 return False
             events = await self._parts.replay.read(self.tenant_id, turn.id, turn.epoch)
+            live = self._live(turn, events)
+            # Before the turn is taken: whoever comes after this process looks for the events under its epoch.
+            await self._parts.replay.keep(live)
             ticket = self._parts.share.enter(self.tenant_id, self._share, forced=True)
             taken = False
             try:
@@ -239,16 +242,21 @@ class TenantActor:
                     self._parts.share.leave(ticket)
             if taken:
                 log.info("turn.taken_over", turn=str(turn.id), events=len(events), epoch=self.epoch)
-                self._start(turn, ticket, events)
+                self._start(turn, live, ticket, events)
             return taken
 
-    def _start(self, stored: StoredTurn, ticket: Ticket, earlier: list[Event] | None = None) -> None:
+    def _live(self, stored: StoredTurn, earlier: Sequence[Event] = ()) -> LiveTurn:
+        return LiveTurn(self.tenant_id, stored.id, stored.session_id, self.epoch, self._parts.replay.save, earlier)
+
+    def _start(
+        self, stored: StoredTurn, live: LiveTurn, ticket: Ticket, earlier: Sequence[Event] | None = None
+    ) -> None:
+        """`earlier` are the events of the process that had the turn, None for a new turn."""
         parts = self._parts
         model = parts.resolve_model(stored.config.model)
         turn = TurnInput(
             stored.id, self.tenant_id, stored.chatbot_id, stored.config, model, stored.question, stored.history
         )
-        live = LiveTurn(self.tenant_id, stored.id, stored.session_id, self.epoch, parts.replay.save, earlier or ())
         outcome = None if earlier is None else outcome_of(earlier, model, parts.restart_orphans)
         running = RunningTurn(parts.tools, turn, live, ticket, self._budget, self._plan)
         self._running[stored.session_id] = running
@@ -256,6 +264,8 @@ class TenantActor:
 
         def ended() -> None:
             parts.share.leave(ticket)
+            if not live.ended:
+                live.abandon()
             if self._running.get(stored.session_id) is running:
                 del self._running[stored.session_id]
             if live.abandoned:

@@ -90,3 +90,40 @@ async def test_once_the_events_are_gone_a_late_reader_gets_the_answer_in_their_p
     later = await collect((await desk.activate()).follow(desk.session, turn, 3))
     assert [(event["k"], event["seq"]) for event in later] == [("gap", 4), ("citations", 5), ("done", 6)]
     assert later[0]["text"] == text_of(events)
+
+
+async def test_a_turn_whose_end_is_known_cannot_be_stopped(desk: Desk) -> None:
+    desk.generator.hang_after = 2
+    old = await desk.activate()
+    running = old.submit(desk.session, Question("c1", "What does the lamp cost?"))
+    seen = await until(running, lambda event: event["k"] == "token" and event["text"].endswith("40 "))
+    new = await desk.activate()
+    # The first step of the task that commits the end may not have come yet.
+    await new.stop(desk.session, None)
+    rest = await collect(new.follow(desk.session, TurnId(UUID(seen[0]["turn"])), seen[-1]["seq"], seen[-1]["epoch"]))
+    assert [(event["k"], event.get("state")) for event in rest] == [("done", "interrupted")]
+    await old.close()
+
+
+async def test_what_a_dead_host_showed_outlives_the_next_host_too(desk: Desk) -> None:
+    desk.generator.hang_after = 2
+    first = await desk.activate()
+    running = first.submit(desk.session, Question("c1", "What does the lamp cost?"))
+    seen = await until(running, lambda event: event["k"] == "token" and event["text"].endswith("40 "))
+    turn = TurnId(UUID(seen[0]["turn"]))
+    second = await desk.activate()
+    await second.close()
+    third = await desk.activate()
+    rest = await collect(third.follow(desk.session, turn, 0))
+    assert text_of(rest) == text_of(seen)
+    assert (rest[-1]["k"], rest[-1]["state"]) == ("done", "interrupted")
+    await first.close()
+
+
+async def test_a_stop_before_the_first_step_ends_the_turn(desk: Desk) -> None:
+    desk.generator.hang_after = 1
+    actor = await desk.activate()
+    running = actor.submit(desk.session, Question("c1", "What does the lamp cost?"))
+    await anext(running)
+    assert await actor.stop(desk.session, None)
+    assert (await collect(running))[-1]["state"] == "stopped"
