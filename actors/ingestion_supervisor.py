@@ -18,7 +18,7 @@ from storage.blobs import BlobStore, document_prefix
 from storage.postgres.database import Database, system_tx
 from storage.postgres.documents import ClaimedDocument, Documents
 from storage.postgres.outbox import Outbox
-from storage.vectors import VectorStore
+from storage.vectors.store import VectorStore
 
 log = structlog.get_logger()
 

@@ -21,10 +21,10 @@ async def repeat(name: str, work: Callable[[], Awaitable[float | None]], every: 
         await asyncio.sleep(every if pause is None else pause)
 
 
-def run_until_closed(stack: AsyncExitStack, *works: Coroutine[Any, Any, None]) -> None:
+def run_until_closed(stack: AsyncExitStack, *works: Coroutine[Any, Any, Any]) -> None:
     """Start each as a task that the stack cancels and awaits, before it closes what was opened earlier."""
 
-    async def end(task: asyncio.Task[None]) -> None:
+    async def end(task: asyncio.Task[Any]) -> None:
         task.cancel()
         await asyncio.gather(task, return_exceptions=True)
 

@@ -3,7 +3,8 @@
 import asyncio
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing
-from typing import Any
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
 
 from grpc import RpcError
 from ray import serve
@@ -18,7 +19,10 @@ from domain.generation import Delta, EngineTarget, GenerationRequest, Plan
 from domain.generation_codec import decode_delta, encode_request
 from domain.ids import ChatbotId, TenantId
 from domain.ports import QueryEmbedder
-from storage.vectors import VectorStore
+from storage.vectors.places import has_no_table, root_of
+
+if TYPE_CHECKING:
+    from storage.vectors.store import VectorStore
 
 APPLICATION = "loquent"
 TRY_AGAIN_SECONDS = (0.1, 0.3, 0.6, 1.0, 2.0, 3.0)
@@ -85,17 +89,28 @@ class ServeEmbedder:
 class LanceRetriever:
     """Retriever: embed the question, then hybrid search in the chatbot's own table."""
 
-    def __init__(self, embedder: QueryEmbedder, vectors: VectorStore) -> None:
+    def __init__(self, embedder: QueryEmbedder, objects_url: str) -> None:
         self._embedder = embedder
-        self._vectors = vectors
+        self._root = root_of(objects_url)
+        self._store: "VectorStore | None" = None
+        self._loading = asyncio.Lock()
+
+    async def load(self) -> "VectorStore":
+        """LanceDB, imported in a thread on first use: a process that takes conversations over must not wait for it."""
+        async with self._loading:
+            if self._store is None:
+                module = await asyncio.to_thread(import_module, "storage.vectors.store")
+                self._store = module.VectorStore(self._root)
+            return self._store
 
     async def retrieve(
         self, tenant_id: TenantId, chatbot_id: ChatbotId, question: str, config: ChatbotConfig
     ) -> list[Passage]:
-        if not await self._vectors.has_table(tenant_id, chatbot_id):
+        if has_no_table(self._root, tenant_id, chatbot_id):
             return []
+        store = self._store or await self.load()
         [vector] = await self._embedder.embed([question])
-        return await self._vectors.search(
+        return await store.search(
             tenant_id,
             chatbot_id,
             question,

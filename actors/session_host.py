@@ -38,7 +38,6 @@ from storage.postgres.turns import Turns
 from storage.redis.client import connect_redis, connect_redis_for_bytes
 from storage.redis.registry import Endpoint, EndpointRegistry
 from storage.redis.turn_events import TurnEvents
-from storage.vectors import VectorStore
 
 log = structlog.get_logger()
 
@@ -87,7 +86,7 @@ class SessionHost:
         pool = StreamPool(secret)
         self._stack.push_async_callback(pool.close)
         self._planner = ServePlanner()
-        self._retriever = LanceRetriever(ServeEmbedder(), VectorStore(settings.objects_url))
+        self._retriever = LanceRetriever(ServeEmbedder(), settings.objects_url)
         self._generator = StreamGenerator(pool)
         self._guard = RuleGuard((rule.name, rule.pattern, rule.refusal) for rule in load_moderation())
         replay = ReplayLog(TurnEvents(events))
@@ -118,6 +117,7 @@ class SessionHost:
             EndpointRegistry(redis).keep_announced(lambda: endpoint),
             repeat("sweep", self._sweep, SWEEP_SECONDS),
             repeat("passivate", self._passivate, 30),
+            self._retriever.load(),
         )
         log.info("session_host.started", place=str(self._place), address=self._address)
 

@@ -86,7 +86,7 @@ async def _measure(sizing: IngestSizing, rounds: int, documents: int) -> dict[st
 async def _pipeline(sizing: IngestSizing, pool: Any, documents: int, seed: int) -> tuple[float, float, list[str]]:
     """CPU seconds, wall seconds, and the texts of the chunks."""
     from pipelines.ingest import ingest
-    from storage.vectors import VectorStore
+    from storage.vectors.store import VectorStore
 
     tenant, bot = TenantId(uuid4()), ChatbotId(uuid4())
     blobs, vectors = BlobStore(sizing.objects_url), VectorStore(sizing.objects_url)

@@ -15,7 +15,7 @@ from domain.documents import Chunk
 from pipelines.embed_stage import EmbedPool, embed_chunks
 from pipelines.parse_stage import NO_PAGE, Row, parse_and_chunk
 from pipelines.work import EmbeddedDocument, FailedDocument, IngestSizing, WorkItem
-from storage.vectors import VectorStore
+from storage.vectors.store import VectorStore
 
 ITEMS_PER_TASK = 8
 """A task of its own for every document would cost more than parsing a short one."""

@@ -1,5 +1,1 @@
 """Vectors and full text of every chatbot in LanceDB: one table per chatbot under its tenant's path."""
-
-from storage.vectors.store import VectorStore
-
-__all__ = ["VectorStore"]

@@ -5,7 +5,6 @@ import re
 from collections import OrderedDict
 from collections.abc import Sequence
 from datetime import timedelta
-from pathlib import Path
 from typing import Any
 from uuid import UUID
 from weakref import WeakValueDictionary
@@ -19,6 +18,7 @@ from numpy.typing import NDArray
 from domain.documents import Chunk, Passage
 from domain.fusion import fuse_ranks
 from domain.ids import ChatbotId, DocumentId, TenantId
+from storage.vectors.places import database_of, root_of
 from storage.vectors.rows import PASSAGE_COLUMNS, passage_of, rows_of, table_schema
 
 OPEN_TABLES = 512
@@ -42,7 +42,7 @@ class VectorStore:
 
     def __init__(self, objects_url: str, dimension: int | None = None) -> None:
         """`dimension` is what vectors must have; unset, a table takes it from its first document."""
-        self._root = objects_url.rstrip("/") if "://" in objects_url else str(Path(objects_url).resolve())
+        self._root = root_of(objects_url)
         self._dimension = dimension
         self._caches: Any = lancedb.Session(INDEX_CACHE_BYTES, METADATA_CACHE_BYTES)
         self._tables: OrderedDict[_KEY, Any] = OrderedDict()
@@ -114,10 +114,6 @@ class VectorStore:
         where = None if document_id is None else f"document_id = '{_opaque(document_id)}'"
         return 0 if table is None else int(await table.count_rows(where))
 
-    async def has_table(self, tenant_id: TenantId, chatbot_id: ChatbotId) -> bool:
-        """Whether the bot ever had a document: without, there is nothing to embed a question for."""
-        return await self._open(_key(tenant_id, chatbot_id)) is not None
-
     async def search(
         self,
         tenant_id: TenantId,
@@ -177,7 +173,7 @@ class VectorStore:
     async def _database(self, key: _KEY) -> Any:
         # A read looks for a newer version first, so that a document is found as soon as it is committed.
         return await lancedb.connect_async(
-            f"{self._root}/{key[0]}/vectors", read_consistency_interval=timedelta(0), session=self._caches
+            database_of(self._root, key[0]), read_consistency_interval=timedelta(0), session=self._caches
         )
 
     async def _open(self, key: _KEY, *, fresh: bool = False) -> Any | None:

@@ -27,6 +27,7 @@ FREEZE_SECONDS = (5.0, 20.0)
 HOLD_SECONDS = 10.0
 """How long a question may take to come to its commit."""
 HOST = "ray::SessionHost"
+RELAY = "ray::OutboxRelay"
 REPLICA = "ray::ServeReplica:loquent:"
 
 Act = Callable[[World, random.Random], Awaitable[None]]
@@ -44,6 +45,13 @@ class Fault:
     """Before the run's load begins."""
 
 
+ACCEPTED = b"insert into turns"
+ANSWERED = b"insert into usage_ledger"
+UNPUBLISHED = b"where published_at is null"
+PUBLISHED = b"update outbox set published_at"
+COUNTED = b"insert into handled_events"
+
+
 def _killing(*titles: str) -> Fault:
     """One process, any of those with the titles."""
 
@@ -53,20 +61,52 @@ def _killing(*titles: str) -> Fault:
     return Fault(inject)
 
 
-def _killing_host_at(moment: Moment) -> Fault:
-    """The session host whose question is at its commit, while the proxy holds it there."""
+def _killing_at(title: str, moment: Moment) -> Fault:
+    """The process whose transaction is at `moment`, while the proxy holds it there."""
 
     async def inject(world: World, rng: random.Random) -> None:
         with world.proxy.holding(moment) as hold:
             async with asyncio.timeout(HOLD_SECONDS):
                 await hold.reached.wait()
-            host = holder_of(below(world.platform, HOST), hold.client_port)
-            if host is None:
-                raise LookupError("the connection that committed a question belongs to no session host")
-            _require(kill([host]))
-            await asyncio.to_thread(await_gone, [host])
+            holder = holder_of(below(world.platform, title), hold.client_port)
+            if holder is None:
+                raise LookupError(f"the connection that is held belongs to no {title}")
+            _require(kill([holder]))
+            await asyncio.to_thread(await_gone, [holder])
 
     return Fault(inject)
+
+
+def _losing_connection_at(moment: Moment) -> Fault:
+    """The connection only, at `moment`: whoever has it must find out what became of the transaction."""
+
+    async def inject(world: World, rng: random.Random) -> None:
+        with world.proxy.holding(moment) as hold:
+            async with asyncio.timeout(HOLD_SECONDS):
+                await hold.reached.wait()
+
+    return Fault(inject)
+
+
+async def _kill_hosts_mid_stream(world: World, rng: random.Random) -> None:
+    """Every session host, at a moment when some client has read a part of its answer."""
+    await _mid_stream(world)
+    _require(kill(below(world.platform, HOST)))
+
+
+async def _kill_hosts_and_flush_valkey(world: World, rng: random.Random) -> None:
+    """Mid-stream, so that nothing is left of what clients have read of the running answers."""
+    await _mid_stream(world)
+    hosts = below(world.platform, HOST)
+    _require(freeze(hosts))
+    await _flush_valkey(world, rng)
+    _require(kill(hosts))
+
+
+async def _mid_stream(world: World) -> None:
+    async with asyncio.timeout(HOLD_SECONDS):
+        while not world.journal.mid_stream():
+            await asyncio.sleep(0.005)
 
 
 async def _kill_haproxy(world: World, rng: random.Random) -> None:
@@ -107,6 +147,14 @@ async def _flush_valkey(world: World, rng: random.Random) -> None:
         await client.flushall()
 
 
+async def _flush_valkey_uncounted(world: World, rng: random.Random) -> None:
+    """At a moment when an event is published and not counted."""
+    with world.proxy.holding(Moment(COUNTED, "statement")) as hold:
+        async with asyncio.timeout(HOLD_SECONDS):
+            await hold.reached.wait()
+        await _flush_valkey(world, rng)
+
+
 async def _freeze(processes: list[psutil.Process], rng: random.Random) -> None:
     _require(freeze(processes))
     try:
@@ -139,8 +187,16 @@ FAULTS: dict[str, Fault] = {
     "haproxy": Fault(_kill_haproxy),
     "haproxy_manager": _killing("ray::HAProxyManager", "ray::ProxyActor"),
     "session_host": _killing(HOST),
-    "session_host_before_commit": _killing_host_at("before_commit"),
-    "session_host_after_commit": _killing_host_at("after_commit"),
+    "session_host_mid_stream": Fault(_kill_hosts_mid_stream),
+    "session_host_before_commit": _killing_at(HOST, Moment(ACCEPTED, "commit")),
+    "session_host_after_commit": _killing_at(HOST, Moment(ACCEPTED, "committed")),
+    "session_host_before_end": _killing_at(HOST, Moment(ANSWERED, "commit")),
+    "session_host_after_end": _killing_at(HOST, Moment(ANSWERED, "committed")),
+    "session_host_and_valkey_flush": Fault(_kill_hosts_and_flush_valkey),
+    "question_before_commit_lost": _losing_connection_at(Moment(ACCEPTED, "commit")),
+    "question_after_commit_lost": _losing_connection_at(Moment(ACCEPTED, "committed")),
+    "answer_before_commit_lost": _losing_connection_at(Moment(ANSWERED, "commit")),
+    "answer_after_commit_lost": _losing_connection_at(Moment(ANSWERED, "committed")),
     "engine": _killing(f"{REPLICA}LlmEngine-"),
     "router": _killing(f"{REPLICA}LlmRouter"),
     "embedder": _killing(f"{REPLICA}Embedder"),
@@ -151,6 +207,10 @@ FAULTS: dict[str, Fault] = {
     "postgres_freeze": Fault(_freeze_postgres),
     "valkey_kill": Fault(_kill_valkey),
     "valkey_flush": Fault(_flush_valkey),
+    "valkey_flush_before_count": Fault(_flush_valkey_uncounted),
     "valkey_freeze": Fault(_freeze_valkey),
-    "outbox_relay": _killing("ray::OutboxRelay"),
+    "outbox_relay": _killing(RELAY),
+    "outbox_relay_before_publish": _killing_at(RELAY, Moment(UNPUBLISHED, "rows")),
+    "outbox_relay_after_publish": _killing_at(RELAY, Moment(PUBLISHED, "statement")),
+    "outbox_relay_after_count": _killing_at(RELAY, Moment(COUNTED, "committed")),
 }

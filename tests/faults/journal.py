@@ -87,6 +87,21 @@ class Journal:
     def readers(self) -> Iterator[tuple[SessionJournal, Reader]]:
         return ((session, reader) for session in self.sessions for reader in session.readers)
 
+    def mid_stream(self) -> bool:
+        """Whether some turn's latest frame at a reader is a piece of text."""
+        return any(
+            frames[-1]["type"] == "token" for _, reader in self.readers() for frames in reader.by_turn().values()
+        )
+
+    def taken_over(self) -> set[str]:
+        """Turns whose events some reader got from more than one process."""
+        return {
+            turn_id
+            for _, reader in self.readers()
+            for turn_id, frames in reader.by_turn().items()
+            if len({frame.get("epoch") for frame in frames}) > 1
+        }
+
     def errors(self) -> dict[str, int]:
         return dict(sum((session.errors for session in self.sessions), Counter[str]()))
 

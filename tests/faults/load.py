@@ -2,7 +2,6 @@
 
 import asyncio
 import random
-import time
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from dataclasses import dataclass
@@ -16,22 +15,23 @@ from tests.faults.world import Tenant, World
 
 WORDS = (10, 40)
 POLL_SECONDS = 0.02
-PAUSE_SECONDS = 0.2
+PAUSE_SECONDS = 0.4
+DEAF_SECONDS = 2.0
 
 
 @dataclass
 class Talk:
-    """One session's part in the load; `until` is when it asks no more, on the monotonic clock."""
+    """One session's part in the load; it asks no more once it is `over`."""
 
     world: World
     tenant: Tenant
     journal: SessionJournal
     rng: random.Random
-    until: float
+    over: asyncio.Event
 
     @property
     def goes_on(self) -> bool:
-        return time.monotonic() < self.until
+        return not self.over.is_set()
 
     def client(self, name: str) -> ChatClient:
         reader = self.journal.reader(name)
@@ -140,7 +140,8 @@ async def deaf(talk: Talk) -> None:
                 async with asyncio.timeout(5):
                     await socket.until("ack")
                 socket.go_deaf()
-                await asyncio.sleep(max(PAUSE_SECONDS, min(2.0, talk.until - time.monotonic())))
+                with suppress(TimeoutError):
+                    await asyncio.wait_for(talk.over.wait(), DEAF_SECONDS)
         await asyncio.sleep(PAUSE_SECONDS)
 
 
@@ -155,14 +156,15 @@ BEHAVIOURS: tuple[Callable[[Talk], Awaitable[None]], ...] = (
 )
 
 
-async def open_talks(world: World, journal: Journal, rng: random.Random, sessions: int, seconds: float) -> list[Talk]:
+async def open_talks(
+    world: World, journal: Journal, rng: random.Random, sessions: int, over: asyncio.Event
+) -> list[Talk]:
     """New sessions of every tenant. Raises httpx.HTTPError."""
-    until = time.monotonic() + seconds
     talks = []
     for tenant in world.tenants:
         for _ in range(sessions):
             session = journal.open(tenant.id, tenant.canary, await world.new_session(tenant))
-            talks.append(Talk(world, tenant, session, random.Random(rng.getrandbits(64)), until))
+            talks.append(Talk(world, tenant, session, random.Random(rng.getrandbits(64)), over))
     return talks
 
 

@@ -1,4 +1,4 @@
-"""A TCP proxy before PostgreSQL that can hold the commit of a question, or the server's answer to that commit."""
+"""A TCP proxy before PostgreSQL that can hold a connection at a chosen point of a chosen transaction."""
 
 import asyncio
 import contextlib
@@ -8,22 +8,31 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Literal
 
-ACCEPTS = b"insert into turns"
 STARTUP = 196608
 """The protocol's version 3.0 in a StartupMessage; what comes before it are requests for encryption."""
 SYNC = b"S\0\0\0\x04"
-Moment = Literal["before_commit", "after_commit"]
+NO_ROWS = b"SELECT 0\0"
+
+
+@dataclass(frozen=True, slots=True)
+class Moment:
+    """A point of the next transaction that runs `statement` (a part of its text, in lower case).
+
+    `statement`: it has not reached the server; `rows`: it found some, and the client has not got them; `commit`: the
+    COMMIT has not reached the server; `committed`: it has, and the client does not know.
+    """
+
+    statement: bytes
+    at: Literal["statement", "rows", "commit", "committed"]
 
 
 @dataclass
 class Hold:
-    """Set for the next transaction that stores a question."""
-
     moment: Moment
     reached: asyncio.Event = field(default_factory=asyncio.Event)
     released: asyncio.Event = field(default_factory=asyncio.Event)
     client_port: int = 0
-    """Of the connection that is held: who has it, is the session host."""
+    """Of the connection that is held: it tells the process."""
 
 
 class PostgresProxy:
@@ -49,7 +58,7 @@ class PostgresProxy:
 
     @contextlib.contextmanager
     def holding(self, moment: Moment) -> Iterator[Hold]:
-        """Hold the next question at `moment`; at the end what is held is dropped with its connection."""
+        """Hold the next transaction that comes to `moment`; at the end what is held is dropped with its connection."""
         self._hold = hold = Hold(moment)
         try:
             yield hold
@@ -66,15 +75,17 @@ class PostgresProxy:
             with contextlib.suppress(OSError):
                 server_reader, server_writer = await asyncio.open_connection("127.0.0.1", self._target)
                 try:
-                    await _Session(self._take, reader, writer, server_reader, server_writer).run()
+                    await _Session(self._wanted, reader, writer, server_reader, server_writer).run()
                 finally:
                     server_writer.close()
         finally:
             writer.close()
 
-    def _take(self) -> Hold | None:
-        """The hold, once: one transaction is held, others pass."""
-        hold, self._hold = self._hold, None
+    def _wanted(self, taken: bool) -> Hold | None:
+        """What is to be held; once it is `taken`, others pass."""
+        hold = self._hold
+        if taken:
+            self._hold = None
         return hold
 
 
@@ -83,22 +94,22 @@ class _Session:
 
     def __init__(
         self,
-        take: Callable[[], Hold | None],
+        wanted: Callable[[bool], Hold | None],
         client_reader: asyncio.StreamReader,
         client_writer: asyncio.StreamWriter,
         server_reader: asyncio.StreamReader,
         server_writer: asyncio.StreamWriter,
     ) -> None:
-        self._take = take
+        self._wanted = wanted
         self._client_reader, self._client_writer = client_reader, client_writer
         self._server_reader, self._server_writer = server_reader, server_writer
-        self._answers = asyncio.Event()
-        self._answers.set()
-        self._answered = asyncio.Event()
-        """The server has answered what is held back."""
-        self._accepting: set[bytes] = set()
-        """Names of the prepared statements that store a question."""
-        self._stores = False
+        self._answer: asyncio.Future[bytes] | None = None
+        """Gets the server's next bytes before the client does."""
+        self._go_on = asyncio.Event()
+        self._statements: dict[bytes, bytes] = {}
+        """Texts of the prepared statements by name, in lower case."""
+        self._ran: set[bytes] = set()
+        """Texts of the transaction so far."""
 
     async def run(self) -> None:
         ways = [asyncio.create_task(self._requests()), asyncio.create_task(self._replies())]
@@ -110,7 +121,7 @@ class _Session:
             await asyncio.gather(*ways, return_exceptions=True)
 
     async def _requests(self) -> None:
-        """Until the client leaves, or a hold ends: its session host is dead by then."""
+        """Until the client leaves, or a hold ends: its process is dead by then."""
         started = False
         while True:
             kind = await self._client_reader.readexactly(1) if started else b""
@@ -119,21 +130,44 @@ class _Session:
             body = await self._client_reader.readexactly(length - 4)
             if not started:
                 started = body[:4] == struct.pack("!I", STARTUP)
-            hold = self._take() if self._commits_a_question(kind, body) else None
-            if hold is None:
-                await self._pass_on(kind + head + body)
-                continue
-            hold.client_port = self._client_writer.get_extra_info("peername")[1]
-            if hold.moment == "after_commit":
-                self._answers.clear()
-                await self._pass_on(kind + head + body)
-                if kind == b"P":
-                    # In a pipeline the server answers at the end of it.
-                    await self._pass_on(await self._client_reader.readuntil(SYNC))
-                await self._answered.wait()
-            hold.reached.set()
-            await hold.released.wait()
-            return
+            if await self._comes_to_hold(kind, kind + head + body, self._text_of(kind, body)):
+                return
+
+    async def _comes_to_hold(self, kind: bytes, message: bytes, text: bytes) -> bool:
+        """Pass the message on, or hold here for good."""
+        hold = self._wanted(False)
+        if text.startswith((b"commit", b"rollback")):
+            ran, self._ran = self._ran if text.startswith(b"commit") else set(), set()
+            places = ("commit", "committed")
+        else:
+            self._ran.add(text)
+            ran, places = {text}, ("statement", "rows")
+        if hold is None or hold.moment.at not in places or not any(hold.moment.statement in one for one in ran):
+            await self._pass_on(message)
+            return False
+        if hold.moment.at in ("statement", "commit"):
+            self._wanted(True)
+        elif not await self._await_answer(kind, message, hold):
+            return False
+        hold.client_port = self._client_writer.get_extra_info("peername")[1]
+        hold.reached.set()
+        await hold.released.wait()
+        return True
+
+    async def _await_answer(self, kind: bytes, message: bytes, hold: Hold) -> bool:
+        """Pass the message on and keep its answer; False when the answer is not the one, and the client gets it."""
+        if hold.moment.at == "committed":
+            self._wanted(True)
+        self._answer = answer = asyncio.get_running_loop().create_future()
+        await self._pass_on(message)
+        if kind != b"Q":
+            # The server answers at the end of the pipeline.
+            await self._pass_on(await self._client_reader.readuntil(SYNC))
+        found = NO_ROWS not in await answer
+        if hold.moment.at == "rows" and (not found or self._wanted(True) is None):
+            self._go_on.set()
+            return False
+        return True
 
     async def _pass_on(self, data: bytes) -> None:
         self._server_writer.write(data)
@@ -141,27 +175,21 @@ class _Session:
 
     async def _replies(self) -> None:
         while data := await self._server_reader.read(65536):
-            if not self._answers.is_set():
-                self._answered.set()
-                await self._answers.wait()
+            if self._answer is not None:
+                answer, self._answer = self._answer, None
+                self._go_on.clear()
+                answer.set_result(data)
+                await self._go_on.wait()
             self._client_writer.write(data)
             await self._client_writer.drain()
 
-    def _commits_a_question(self, kind: bytes, body: bytes) -> bool:
-        """Follow the transaction: Parse, Bind or Query of the accepting statement, then COMMIT."""
-        text = b""
+    def _text_of(self, kind: bytes, body: bytes) -> bytes:
+        """The statement that a Query or Bind runs, in lower case; what a Parse names is remembered for its Bind."""
+        if kind == b"Q":
+            return body.rstrip(b"\0").lower()
         if kind == b"P":
             name, _, rest = body.partition(b"\0")
-            text = rest.partition(b"\0")[0].lower()
-            self._accepting.discard(name)
-            if ACCEPTS in text:
-                self._accepting.add(name)
+            self._statements[name] = rest.partition(b"\0")[0].lower()
         elif kind == b"B":
-            self._stores |= body.split(b"\0", 2)[1] in self._accepting
-        elif kind == b"Q":
-            text = body.lower()
-            self._stores |= ACCEPTS in text
-        if not text.startswith((b"commit", b"rollback")):
-            return False
-        stores, self._stores = self._stores, False
-        return stores and text.startswith(b"commit")
+            return self._statements.get(body.split(b"\0", 2)[1], b"")
+        return b""

@@ -9,12 +9,17 @@ import json
 import sys
 import time
 from collections.abc import Sequence
+from dataclasses import asdict
 from pathlib import Path
 
+import httpx
+import psycopg
+
+from cluster.embedded.process import SetupError
 from tests.faults.faults import FAULTS
 from tests.faults.report import table, write
 from tests.faults.schedule import Outcome, drift_of, run_schedule
-from tests.faults.world import open_world
+from tests.faults.world import World, open_world
 from tests.fixtures.platform import ROOT
 
 TENANTS, SESSIONS = 4, 4
@@ -22,17 +27,30 @@ LOG = ROOT / ".loquent" / "faults.jsonl"
 
 
 async def run_all(schedules: Sequence[tuple[int, str]], log: Path) -> list[Outcome]:
-    """Every (seed, fault) in order; an installation that did not heal is replaced by a new one."""
+    """Every (seed, fault) in order; an installation that did not heal is replaced by a new one.
+
+    The journal of a run with violations is kept beside the log.
+    """
     outcomes: list[Outcome] = []
     while len(outcomes) < len(schedules):
         async with open_world(TENANTS) as world:
             for seed, fault in schedules[len(outcomes) :]:
-                outcome = await run_schedule(world, seed, fault, SESSIONS, await drift_of(world))
+                outcome = await _run(world, seed, fault)
                 outcomes.append(outcome)
                 _note(outcome, log)
+                if outcome.violations:
+                    evidence = log.with_name(f"{log.stem}-{seed}-{fault}.json")
+                    evidence.write_text(json.dumps(asdict(world.journal), default=str), "utf-8")
                 if not outcome.healed:
                     break
     return outcomes
+
+
+async def _run(world: World, seed: int, fault: str) -> Outcome:
+    try:
+        return await run_schedule(world, seed, fault, SESSIONS, await drift_of(world))
+    except (OSError, SetupError, httpx.HTTPError, psycopg.OperationalError) as error:
+        return Outcome(seed, fault, violations=[f"R the run could not go on: {error!r}"])
 
 
 def _note(outcome: Outcome, log: Path) -> None:

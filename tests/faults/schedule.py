@@ -3,6 +3,7 @@
 import asyncio
 import random
 import time
+from collections import Counter
 from contextlib import suppress
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
@@ -19,6 +20,7 @@ from tests.faults.rows import Drift, Rows, load_rows
 from tests.faults.world import World
 
 LOAD_SECONDS = 3.0
+"""The least; the load goes on until the platform has recovered."""
 INJECT_AFTER = (0.5, 2.0)
 RECOVERY_LIMIT_SECONDS = 120.0
 END_SECONDS = 60.0
@@ -32,6 +34,10 @@ class Outcome:
     recovery: float | None = None
     """Seconds until every tenant was answered again; None when the fault was not injected or did not heal."""
     violations: list[str] = field(default_factory=list)
+    settled: float = 0.0
+    """Seconds from then until no turn was open, and every event published and counted; END_SECONDS when that failed."""
+    turns: dict[str, int] = field(default_factory=dict)
+    """How many ended in which state; `taken over` are those of more than one process."""
     not_injected: str = ""
     """Why there was nothing to hurt."""
     questions: int = 0
@@ -50,12 +56,18 @@ class Outcome:
 async def run_schedule(
     world: World, seed: int, fault_name: str, sessions: int = 4, before: Drift | None = None
 ) -> Outcome:
-    """Everything random comes from the seed; `before` is what earlier runs left uncounted."""
+    """Everything random comes from the seed; `before` is what earlier runs left uncounted.
+
+    Raises OSError, SetupError, httpx.HTTPError and psycopg.OperationalError where the installation is beyond use.
+    """
     rng, journal, outcome = random.Random(seed), Journal(), Outcome(seed, fault_name)
     began, since = time.monotonic(), datetime.now(UTC)
     fault = FAULTS[fault_name]
+    world.journal = journal
     await fault.prepare(world)
-    talks = await open_talks(world, journal, rng, sessions, LOAD_SECONDS)
+    over = asyncio.Event()
+    talks = await open_talks(world, journal, rng, sessions, over)
+    loaded = time.monotonic()
     load = asyncio.create_task(chatter(talks, rng))
     try:
         await asyncio.sleep(rng.uniform(*INJECT_AFTER))
@@ -71,12 +83,17 @@ async def run_schedule(
             outcome.recovery = None if outcome.not_injected else round(seconds, 2)
         except NotRecovered as error:
             outcome.violations.append(f"R {error}")
+        await asyncio.sleep(max(0.0, loaded + LOAD_SECONDS - time.monotonic()))
+        over.set()
         with suppress(TimeoutError):
             await asyncio.wait_for(load, max(1.0, healed + END_SECONDS - time.monotonic()))
     finally:
         load.cancel()
         await asyncio.gather(load, return_exceptions=True)
     rows = await _settled(world, journal, since, healed + END_SECONDS, before or {})
+    outcome.settled = round(time.monotonic() - healed, 1)
+    outcome.turns = dict(Counter(str(turn["state"]) for turn in rows.turns))
+    outcome.turns["taken over"] = len(journal.taken_over())
     canaries = {tenant.id: tenant.canary for tenant in world.tenants}
     outcome.violations += check(journal, rows, canaries, before)
     outcome.questions = sum(len(session.asked) for session in journal.sessions)

@@ -2,6 +2,7 @@
 
 import asyncio
 import tempfile
+import time
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
@@ -19,13 +20,16 @@ from cluster.embedded.process import SetupError, free_port
 from configs.settings import Settings
 from storage.models.prepare import prepare_models
 from storage.postgres.migrator import role_urls
+from tests.faults.journal import Journal
 from tests.faults.node import SecondNode
 from tests.faults.proxy import PostgresProxy
 from tests.fixtures.platform import ROOT, Platform
 
 RATE = 40.0
 """Tokens per second of an answer."""
-PLAN = "business"
+RESTART_SECONDS = 120.0
+TEACH_SECONDS = 180.0
+PLAN = "pro"
 """Its budget outlasts any number of runs."""
 
 
@@ -45,6 +49,8 @@ class World:
         self.proxy = proxy
         self.system_url = system_url
         self.tenants: list[Tenant] = []
+        self.journal = Journal()
+        """Of the run that goes on."""
         self.node = SecondNode(platform)
         self.http = httpx.AsyncClient(base_url=platform.url, timeout=5.0)
 
@@ -52,12 +58,29 @@ class World:
         """A tenant with a bot that repeats the question."""
         body = {"email": f"{uuid4().hex}@example.com", "password": "a long password", "company": "Fault"}
         token = (await self._post("/auth/register", None, body))["access_token"]
-        config = {"model": "echo", "max_tokens": 512, "retrieval": {"grounding": "open"}}
+        config = {"model": "echo", "max_tokens": 512, "retrieval": {"grounding": "open", "min_score": 0.0}}
         bot = await self._post("/chatbots", token, {"name": "Echo", "config": config})
         tenant_id = await self._promote(str(bot["id"]))
         tenant = Tenant(tenant_id, token, f"canary{uuid4().hex[:12]}", str(bot["id"]))
+        await self._teach(tenant)
         self.tenants.append(tenant)
         return tenant
+
+    async def _teach(self, tenant: Tenant) -> None:
+        """Give the bot a document, so that every question is embedded, searched for and cited."""
+        text = f"{tenant.canary} is the word of this company. It has word1, word2 and word3 in its notes.\n"
+        headers = {"Authorization": f"Bearer {tenant.token}"}
+        path = f"/knowledgebase/{tenant.bot}"
+        answer = await self.http.post(f"{path}/upload", files=[("files", ("notes.txt", text))], headers=headers)
+        answer.raise_for_status()
+        [document] = answer.json()["documents"]
+        async with asyncio.timeout(TEACH_SECONDS):
+            while document["status"] != "ready":
+                if document["status"] == "failed":
+                    raise RuntimeError(f"the document of the runs failed: {document}")
+                await asyncio.sleep(0.2)
+                answer = await self.http.get(f"{path}/documents/{document['id']}", headers=headers)
+                document = answer.raise_for_status().json()
 
     async def new_session(self, tenant: Tenant) -> str:
         """Raises httpx.HTTPError while the platform cannot."""
@@ -65,13 +88,19 @@ class World:
 
     async def restart_postgres(self) -> None:
         """Start the server again; it may still be replaying its log when the first try ends."""
-        async with asyncio.timeout(120):
-            while True:
-                try:
-                    await asyncio.to_thread(self.postgres.open)
-                    return
-                except SetupError:
-                    await asyncio.sleep(0.5)
+        deadline = time.monotonic() + RESTART_SECONDS
+        child = self.postgres.child
+        while child is not None and child.exit_code is None and time.monotonic() < deadline:
+            # Until it is asked for its exit code, the dead server is a process that holds its lock file.
+            await asyncio.sleep(0.05)
+        while True:
+            try:
+                await asyncio.to_thread(self.postgres.open)
+                return
+            except SetupError:
+                if time.monotonic() > deadline:
+                    raise
+                await asyncio.sleep(0.5)
 
     async def _promote(self, bot: str) -> str:
         """Give the bot's tenant the plan of the runs; returns the tenant's id."""

@@ -22,7 +22,7 @@ from pipelines.parsing.registry import DOCX, MARKDOWN, PDF, TEXT
 from pipelines.work import EmbeddedDocument, FailedDocument, IngestSizing, WorkItem
 from storage.blobs import BlobStore, original_key, parsed_key
 from storage.models.embedding import EmbeddingModel, embedding_dimension, embedding_model_path
-from storage.vectors import VectorStore
+from storage.vectors.store import VectorStore
 from tests.fixtures.files import fake_docx, pdf, truncated_pdf
 from tests.fixtures.knowledge import KnowledgeBase, QuestionSet
 

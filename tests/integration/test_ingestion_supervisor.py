@@ -20,7 +20,7 @@ from pipelines.work import EmbeddedDocument, FailedDocument, WorkItem
 from storage.blobs import BlobStore, original_key
 from storage.postgres.database import system_tx
 from storage.postgres.documents import Documents
-from storage.vectors import VectorStore
+from storage.vectors.store import VectorStore
 from tests.fixtures.conditions import eventually
 from tests.fixtures.knowledge import KnowledgeBase
 

@@ -12,7 +12,8 @@ import pytest
 from domain.documents import Chunk
 from domain.ids import ChatbotId, DocumentId, TenantId
 from storage.models.embedding import Vectors
-from storage.vectors import VectorStore
+from storage.vectors.places import has_no_table, root_of
+from storage.vectors.store import VectorStore
 
 DIMENSION = 8
 TENANT, BOT = TenantId(uuid4()), ChatbotId(uuid4())
@@ -169,3 +170,11 @@ async def test_concurrent_writers_of_one_store_take_turns(store: VectorStore) ->
     documents = [DocumentId(uuid4()) for _ in range(8)]
     await asyncio.gather(*(add(store, document, ["a", "b"], [0, 1]) for document in documents))
     assert await store.count(TENANT, BOT) == 16
+
+
+async def test_the_place_tells_that_there_never_was_a_document(store: VectorStore, tmp_path: Path) -> None:
+    root = root_of(str(tmp_path / "objects"))
+    assert has_no_table(root, TENANT, BOT)
+    await add(store, DocumentId(uuid4()), ["The lamp is blue."], [0])
+    assert not has_no_table(root, TENANT, BOT)
+    assert not has_no_table("s3://bucket/prefix", TENANT, BOT)
