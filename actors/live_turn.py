@@ -90,11 +90,16 @@ class LiveTurn:
         `epoch` is that of the reader's event `after`: when that event is another one here, the text so far comes as a
         `gap`. Raises InvalidInput for a seq that is still to come, Unavailable when another process has the turn.
         """
-        if after > self._shown:
+        ahead = after > self._shown
+        if ahead and (epoch is None or epoch >= self.epoch):
             raise InvalidInput("The turn has no event of that number yet.")
         position = after
-        if after and epoch is not None and self._events[after - 1]["epoch"] != epoch:
-            yield self._gap()
+        if ahead or (after and epoch is not None and self._events[after - 1]["epoch"] != epoch):
+            # A process that is gone had shown events that this one has otherwise, or not at all.
+            while not self._shown and not self.abandoned:
+                await self._news()
+            if self._shown:
+                yield self._gap()
             position = self._shown
         while True:
             while position < self._shown:
@@ -105,9 +110,12 @@ class LiveTurn:
                 return
             if self.abandoned:
                 raise Unavailable("The conversation moved to another process; try again.")
-            waiter = asyncio.get_running_loop().create_future()
-            self._waiters.append(waiter)
-            await waiter
+            await self._news()
+
+    async def _news(self) -> None:
+        waiter = asyncio.get_running_loop().create_future()
+        self._waiters.append(waiter)
+        await waiter
 
     def _gap(self) -> Event:
         """The text of everything that followers can see, under the number of the last of it before the end."""

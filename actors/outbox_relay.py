@@ -57,6 +57,7 @@ class OutboxRelay:
             run_until_closed(
                 self._stack,
                 repeat("relay", self._relay, 0.25),
+                repeat("relay-again", self._publish_again, 2),
                 repeat("relay-trim", self._trim, 3600),
                 repeat("webhook-inbox", self._inbox, 2),
                 repeat("usage", lambda: self._consume("usage", self._count_usage), 1),
@@ -77,6 +78,16 @@ class OutboxRelay:
             await self._log.append(STREAM, events)
             await outbox.mark_published([event.id for event in events])
         return 0.0 if len(events) == BATCH else None
+
+    async def _publish_again(self) -> None:
+        """Events that were in Redis alone when it was emptied have not reached their consumers."""
+        if not await self._log.was_emptied(STREAM):
+            return
+        async with system_tx(self._db) as tx:
+            count = await Outbox(tx).publish_again()
+        await self._log.begin(STREAM)
+        if count:
+            log.warning("relay.published_again", events=count)
 
     async def _trim(self) -> None:
         async with system_tx(self._db) as tx:

@@ -53,6 +53,8 @@ class ChatClient:
     def __init__(self) -> None:
         self.received = 0
         """Tokens of all answers so far."""
+        self.token_frames = 0
+        """Frames that brought them."""
         self._answer: Answer | None = None
         self._socket: LightSocket | None = None
         self._waiting: asyncio.Future[None] | None = None
@@ -100,11 +102,13 @@ class ChatClient:
 
     def _on_text(self, frame: bytes) -> None:
         if frame.startswith(_TOKEN):
+            self.token_frames += 1
             self._count(frame.count(_WORD))
             return
         fields = json.loads(frame)
         kind = fields["type"]
         if kind in ("ready", "done"):
+            self._check(fields)
             if self._waiting is not None and not self._waiting.done():
                 self._waiting.set_result(None)
         elif kind == "error":
@@ -116,6 +120,13 @@ class ChatClient:
         self.received += tokens
         if self._answer is not None:
             self._answer.tokens += [time.perf_counter()] * tokens
+
+    def _check(self, done: dict[str, Any]) -> None:
+        """What was counted is what was billed; a raw relay bills nothing, a stopped answer may be billed for more."""
+        if done.get("state") == "completed" and self._answer is not None:
+            counted, billed = len(self._answer.tokens), done["usage"]["completion_tokens"]
+            if counted != billed:
+                self._fail(Refused(f"{counted} tokens counted, {billed} billed"))
 
     def _on_close(self, code: int) -> None:
         self.closed = code
@@ -188,6 +199,10 @@ async def busy(clients: Sequence[ChatClient], *, stops: bool = True, everybody: 
                         job.result()
                 await asyncio.sleep(0.01)
         yield
+        for job in jobs:
+            if job.done():
+                # None ends by itself: a stream that failed would be missing from what was measured.
+                job.result()
         over = True
         if stops:
             await _stop_all(clients, jobs)

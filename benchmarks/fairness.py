@@ -22,7 +22,7 @@ from domain.placement import slot_of
 FLOOD_SOCKETS = 400
 """A `pro` tenant runs 64 turns, 256 wait, and the others are refused."""
 QUIET_TOKENS = {"burst": 64, "paced": 8}
-QUESTIONS, ROUNDS = 60, 4
+QUESTIONS, ROUNDS = 30, 3
 PAUSE_SECONDS = 0.02
 QUIET_SECONDS = 120.0
 

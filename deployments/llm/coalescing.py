@@ -1,17 +1,27 @@
 """Fewer, larger deltas: the first leaves at once, what follows it within a window leaves together."""
 
 import asyncio
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Callable
 from contextlib import aclosing
 
 from domain.generation import Delta
 
-WINDOW_SECONDS = 0.01
-"""Less than one frame of a screen; every delta costs four processes work."""
+SHORTEST_SECONDS, LONGEST_SECONDS = 0.01, 0.1
+"""Less than one frame of a screen, and what still reads as flowing text."""
+SECONDS_PER_GENERATION = 0.001
 
 
-async def coalesced(deltas: AsyncGenerator[Delta, None], window: float = WINDOW_SECONDS) -> AsyncGenerator[Delta, None]:
-    """The same text, tokens and end. A failure comes after the text before it; closing this closes `deltas`."""
+def window_of(running: int) -> float:
+    """Seconds between two deltas when that many generations run: every delta costs four processes work, and under
+    load the others' first tokens matter more than the smoothness of one stream."""
+    return min(LONGEST_SECONDS, max(SHORTEST_SECONDS, SECONDS_PER_GENERATION * running))
+
+
+async def coalesced(deltas: AsyncGenerator[Delta, None], window: Callable[[], float]) -> AsyncGenerator[Delta, None]:
+    """The same text, tokens and end; `window` is asked after every delta, in seconds.
+
+    A failure comes after the text before it; closing this closes `deltas`.
+    """
     waiting = _Waiting()
     reading = asyncio.get_running_loop().create_task(waiting.read(deltas))
     try:
@@ -24,7 +34,7 @@ async def coalesced(deltas: AsyncGenerator[Delta, None], window: float = WINDOW_
                 raise failure
             if over:
                 return
-            await asyncio.sleep(window)
+            await asyncio.sleep(window())
     finally:
         reading.cancel()
         await asyncio.wait((reading,))

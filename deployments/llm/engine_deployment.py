@@ -18,8 +18,9 @@ from configs.settings import Settings
 from configs.tables import load_models
 from deployments.llm.admission import Admission
 from deployments.llm.catalog import build_engine
-from deployments.llm.coalescing import coalesced
+from deployments.llm.coalescing import coalesced, window_of
 from domain.errors import InvalidInput, Unavailable
+from domain.generation import Delta, GenerationRequest
 from domain.generation_codec import decode_request, encode_delta
 from storage.redis.client import connect_redis
 from storage.redis.registry import Endpoint, EndpointRegistry
@@ -77,9 +78,12 @@ class LlmEngine:
             raise InvalidInput(f"The engine does not serve a model named {request.model!r}.")
         if not self._alive:
             raise Unavailable("The language model is restarting; try again.")
-        async with self._admission.place(), aclosing(coalesced(self._engine.generate(request))) as deltas:
+        async with self._admission.place(), aclosing(self._deltas(request)) as deltas:
             async for delta in deltas:
                 yield encode_delta(delta)
+
+    def _deltas(self, request: GenerationRequest) -> AsyncGenerator[Delta, None]:
+        return coalesced(self._engine.generate(request), lambda: window_of(self._admission.running))
 
     async def check_health(self) -> None:
         """Called by Serve, which replaces the replica when this raises."""

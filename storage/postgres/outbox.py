@@ -30,6 +30,10 @@ class Outbox:
         rows = await fetch_all(self._tx, _SQL["unpublished"], limit=limit)
         return [OutboxEvent(**{**row, "kind": EventKind(row["kind"])}) for row in rows]
 
+    async def publish_again(self) -> int:
+        """Take back that the last hour's events were published; how many."""
+        return await execute(self._tx, _SQL["publish_again"])
+
     async def mark_published(self, ids: list[int]) -> None:
         await execute(self._tx, _SQL["mark_published"], ids=ids)
 

@@ -54,6 +54,14 @@ class EventLog:
             *transient,
         )
 
+    async def was_emptied(self, stream: str) -> bool:
+        """Whether the server has lost what was appended, or never had anything: until `begin`. Raises RedisError."""
+        return not await self._redis.exists(f"{stream}:begun")
+
+    async def begin(self, stream: str) -> None:
+        """From here on a loss is noticed. Raises RedisError."""
+        await self._redis.set(f"{stream}:begun", 1)
+
     async def append(self, stream: str, events: Sequence[OutboxEvent]) -> None:
         """Append all or none, in the given order. Raises RedisError; a repeat after it may append twice."""
         if not events:

@@ -26,6 +26,7 @@ from tests.faults.world import World
 FREEZE_SECONDS = (5.0, 20.0)
 HOLD_SECONDS = 10.0
 """How long a question may take to come to its commit."""
+BEHIND_SECONDS = 1.5
 HOST = "ray::SessionHost"
 RELAY = "ray::OutboxRelay"
 REPLICA = "ray::ServeReplica:loquent:"
@@ -148,10 +149,12 @@ async def _flush_valkey(world: World, rng: random.Random) -> None:
 
 
 async def _flush_valkey_uncounted(world: World, rng: random.Random) -> None:
-    """At a moment when an event is published and not counted."""
+    """At a moment when events are published and not counted."""
     with world.proxy.holding(Moment(COUNTED, "statement")) as hold:
         async with asyncio.timeout(HOLD_SECONDS):
             await hold.reached.wait()
+        # Others come to stand behind the one that is held.
+        await asyncio.sleep(BEHIND_SECONDS)
         await _flush_valkey(world, rng)
 
 

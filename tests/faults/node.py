@@ -27,7 +27,7 @@ class SecondNode:
         self._child: Child | None = None
 
     async def open(self) -> None:
-        """Start the node, end what should move, and wait until a part of it runs there. Raises TimeoutError."""
+        """Start the node, end what should move, and wait until a session host runs there. Raises TimeoutError."""
         environment = with_environment(head_environment(self._platform.folder))
         log = self._platform.folder / "logs" / "second-node.log"
         self._child = Child.start("Second node", self._command(), log=log, env=environment)
@@ -39,7 +39,7 @@ class SecondNode:
                 raise TimeoutError(f"the second node did not come: {self._child.tail()}")
             kill(await found(self._platform, *MOVED))
             async with asyncio.timeout(MOVE_SECONDS):
-                while not self.moved():
+                while not any(title_of(process).startswith(MOVED[0]) for process in self.moved()):
                     await asyncio.sleep(0.1)
 
     @contextmanager

@@ -17,16 +17,17 @@ SECTION = "faults"
 TITLE = "Killed and frozen processes under load, by seeded schedules"
 EXPLANATION = (
     "Recovery is the time from the fault (for PostgreSQL and Valkey: from the server being back) until a question on"
-    " a new session of every tenant was answered. Violations count what the checker found against the invariants of"
-    " `tests/faults/checker.py`. A run whose fault found nothing to hurt is listed apart and has no recovery."
+    " a new session of every tenant was answered; the load goes on until then. Settled is when, from the same moment,"
+    " no turn was open any more and every event was published and counted. Violations count what the checker found"
+    " against the invariants of `tests/faults/checker.py`. A run whose fault found nothing to hurt has no recovery."
 )
 
 
 def table(outcomes: Sequence[Outcome]) -> str:
     """Markdown, a row per fault in order of first appearance, and the sums."""
     rows = [
-        "| fault | runs | not injected | violations | recovery median, s | worst, s |",
-        "|---|---:|---:|---:|---:|---:|",
+        "| fault | runs | not injected | violations | recovery median, s | worst, s | settled worst, s |",
+        "|---|---:|---:|---:|---:|---:|---:|",
     ]
     for fault in dict.fromkeys(outcome.fault for outcome in outcomes):
         rows.append(_row(fault, [outcome for outcome in outcomes if outcome.fault == fault]))
@@ -40,7 +41,11 @@ def write(outcomes: Sequence[Outcome], file: Path = RESULTS) -> None:
     head = f"`make faults`, {datetime.now(UTC).date().isoformat()}; {machine}."
     asked = sum(outcome.questions for outcome in outcomes)
     acknowledged = sum(outcome.acknowledged for outcome in outcomes)
-    sums = f"{asked} questions were asked, {acknowledged} acknowledged."
+    taken_over = sum(outcome.turns.get("taken over", 0) for outcome in outcomes)
+    sums = (
+        f"{asked} questions were asked, {acknowledged} acknowledged; {taken_over} answers were read from more than one"
+        " process."
+    )
     body = f"## {TITLE}\n\n{head}\n\n{EXPLANATION} {sums}\n\n{table(outcomes)}\n"
     before, *parts = file.read_text("utf-8").split(MARK)
     kept = [part for part in parts if not part.startswith(f"{SECTION} -->")]
@@ -52,4 +57,5 @@ def _row(name: str, outcomes: Sequence[Outcome]) -> str:
     middle, worst = (f"{median(recoveries):.1f}", f"{max(recoveries):.1f}") if recoveries else ("–", "–")
     missed = sum(bool(outcome.not_injected) for outcome in outcomes)
     violations = sum(len(outcome.violations) for outcome in outcomes)
-    return f"| {name} | {len(outcomes)} | {missed} | {violations} | {middle} | {worst} |"
+    settled = max((outcome.settled for outcome in outcomes), default=0.0)
+    return f"| {name} | {len(outcomes)} | {missed} | {violations} | {middle} | {worst} | {settled:.1f} |"

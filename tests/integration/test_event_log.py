@@ -266,3 +266,11 @@ async def test_entries_trimmed_before_they_were_handled_do_not_stop_the_rest(eve
     recorder = Recorder()
     async with consuming(event_log, "a", recorder):
         await eventually(lambda: recorder.ids == [3])
+
+
+async def test_an_emptied_server_is_noticed(event_log: EventLog, redis: Redis) -> None:
+    assert await event_log.was_emptied(STREAM)
+    await event_log.begin(STREAM)
+    assert not await event_log.was_emptied(STREAM)
+    await redis.flushdb()
+    assert await event_log.was_emptied(STREAM)

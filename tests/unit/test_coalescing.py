@@ -5,7 +5,7 @@ from collections.abc import AsyncGenerator
 
 import pytest
 
-from deployments.llm.coalescing import coalesced
+from deployments.llm.coalescing import coalesced, window_of
 from domain.errors import EngineFailed
 from domain.generation import Delta, FinishReason, Usage
 
@@ -22,7 +22,7 @@ async def test_the_first_leaves_at_once_and_the_rest_together() -> None:
         yield Delta("c", 2)
         yield END
 
-    stream = coalesced(deltas(), 0)
+    stream = coalesced(deltas(), lambda: 0.0)
     assert await anext(stream) == Delta("a", 1)
     more.set()
     assert [delta async for delta in stream] == [Delta("bc", 3, FinishReason.STOP, Usage(3, 4))]
@@ -34,7 +34,7 @@ async def test_a_failure_comes_after_the_text_before_it() -> None:
         yield Delta("b", 1)
         raise EngineFailed
 
-    stream = coalesced(deltas())
+    stream = coalesced(deltas(), lambda: 0.0)
     assert await anext(stream) == Delta("ab", 2)
     with pytest.raises(EngineFailed):
         await anext(stream)
@@ -50,7 +50,7 @@ async def test_who_leaves_ends_the_generation() -> None:
         finally:
             closed.set()
 
-    stream = coalesced(deltas())
+    stream = coalesced(deltas(), lambda: 0.0)
     assert await anext(stream) == Delta("a", 1)
     await stream.aclose()
     assert closed.is_set()
@@ -67,9 +67,13 @@ async def test_a_cancelled_reader_ends_the_generation() -> None:
         finally:
             closed.set()
 
-    reading = asyncio.ensure_future(anext(coalesced(deltas())))
+    reading = asyncio.ensure_future(anext(coalesced(deltas(), lambda: 0.0)))
     await begun.wait()
     reading.cancel()
     with pytest.raises(asyncio.CancelledError):
         await reading
     assert closed.is_set()
+
+
+def test_the_window_grows_with_the_load_within_bounds() -> None:
+    assert [window_of(running) for running in (1, 10, 64, 1000)] == [0.01, 0.01, 0.064, 0.1]

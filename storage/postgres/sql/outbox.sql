@@ -15,6 +15,10 @@ where published_at is null
 order by id
 limit %(limit)s;
 
+-- name: publish_again
+-- What consumers have handled already, they pass over.
+update outbox set published_at = null where published_at > now() - interval '1 hour';
+
 -- name: mark_published
 update outbox set published_at = now() where id = any(%(ids)s);
 
