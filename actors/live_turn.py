@@ -8,6 +8,9 @@ from domain.errors import InvalidInput, Unavailable
 from domain.ids import SessionId, TenantId, TurnId
 
 Event = dict[str, Any]
+MOVED = "The conversation moved to another process; try again."
+ENDING = ("citations", "done", "error")
+"""What comes after the text, and is told by itself."""
 
 
 class LiveTurn:
@@ -98,9 +101,11 @@ class LiveTurn:
             # A process that is gone had shown events that this one has otherwise, or not at all.
             while not self._shown and not self.abandoned:
                 await self._news()
-            if self._shown:
-                yield self._gap()
-            position = self._shown
+            if self.abandoned:
+                raise Unavailable(MOVED)
+            gap = self._gap()
+            yield gap
+            position = gap["seq"]
         while True:
             while position < self._shown:
                 event = self._events[position]
@@ -109,7 +114,7 @@ class LiveTurn:
             if self.ended and position == len(self._events):
                 return
             if self.abandoned:
-                raise Unavailable("The conversation moved to another process; try again.")
+                raise Unavailable(MOVED)
             await self._news()
 
     async def _news(self) -> None:
@@ -118,10 +123,11 @@ class LiveTurn:
         await waiter
 
     def _gap(self) -> Event:
-        """The text of everything that followers can see, under the number of the last of it before the end."""
+        """The text that followers can see, under the number of the last event before the turn's end."""
         shown = self._events[: self._shown]
-        text = "".join(event["text"] for event in shown if event["k"] == "token")
-        return {"k": "gap", "turn": self._turn, "epoch": self.epoch, "seq": len(shown), "text": text}
+        end = next((place for place, event in enumerate(shown) if event["k"] in ENDING), len(shown))
+        text = "".join(event["text"] for event in shown[:end] if event["k"] == "token")
+        return {"k": "gap", "turn": self._turn, "epoch": self.epoch, "seq": end, "text": text}
 
     def _wake(self) -> None:
         waiters, self._waiters = self._waiters, []

@@ -138,7 +138,8 @@ class TenantActor:
         """Take over every open turn of the tenant that does not run here; how many. Raises StaleEpoch."""
         async with tenant_tx(self._db, self.tenant_id) as tx:
             turns = await Turns(tx, self.tenant_id).open_turns()
-        return sum([await self._adopt(turn) for turn in turns if turn.id not in self._recent])
+        # At once: each asks Redis, and waits for its answer when it hangs.
+        return sum(await asyncio.gather(*(self._adopt(turn) for turn in turns if turn.id not in self._recent)))
 
     def runs(self, turn_id: TurnId) -> bool:
         return turn_id in self._recent

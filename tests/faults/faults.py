@@ -8,6 +8,8 @@ from dataclasses import dataclass
 import psutil
 import redis.asyncio
 
+from tests.faults.journal import Journal
+from tests.faults.probe import recovery_seconds
 from tests.faults.processes import (
     await_gone,
     below,
@@ -26,6 +28,7 @@ from tests.faults.world import World
 FREEZE_SECONDS = (5.0, 20.0)
 HOLD_SECONDS = 10.0
 """How long a question may take to come to its commit."""
+PREPARE_SECONDS = 60.0
 BEHIND_SECONDS = 1.5
 HOST = "ray::SessionHost"
 RELAY = "ray::OutboxRelay"
@@ -112,6 +115,12 @@ async def _mid_stream(world: World) -> None:
 
 async def _kill_haproxy(world: World, rng: random.Random) -> None:
     _require(kill(haproxies(world.platform)))
+
+
+async def _open_second_node(world: World) -> None:
+    """With all that moved there at work before the load begins."""
+    await world.node.open()
+    await recovery_seconds(world, Journal(), PREPARE_SECONDS)
 
 
 async def _kill_second_node(world: World, rng: random.Random) -> None:
@@ -205,7 +214,7 @@ FAULTS: dict[str, Fault] = {
     "embedder": _killing(f"{REPLICA}Embedder"),
     "serve_controller": _killing("ray::ServeController"),
     "keeper": _killing(f"{REPLICA}Keeper"),
-    "second_node": Fault(_kill_second_node, prepare=lambda world: world.node.open()),
+    "second_node": Fault(_kill_second_node, prepare=_open_second_node),
     "postgres_kill": Fault(_kill_postgres, heal=lambda world: world.restart_postgres()),
     "postgres_freeze": Fault(_freeze_postgres),
     "valkey_kill": Fault(_kill_valkey),

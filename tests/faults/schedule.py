@@ -64,7 +64,7 @@ async def run_schedule(
     began, since = time.monotonic(), datetime.now(UTC)
     fault = FAULTS[fault_name]
     world.journal = journal
-    with suppress(TimeoutError):
+    with suppress(TimeoutError, NotRecovered):
         # What is not ready is found missing by the injection.
         await fault.prepare(world)
     over = asyncio.Event()

@@ -1,6 +1,7 @@
 """The checker of the fault runs finds each violation in a doctored journal or database, and none in a good one."""
 
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -8,7 +9,9 @@ import pytest
 from tests.faults.checker import check
 from tests.faults.journal import Journal, Reader, SessionJournal
 from tests.faults.reading import read
+from tests.faults.report import table, write
 from tests.faults.rows import Rows
+from tests.faults.schedule import Outcome
 
 TEXT = "heron asks something"
 USAGE = {"prompt_tokens": 7, "completion_tokens": 3, "cached_tokens": 0, "total_tokens": 10}
@@ -229,3 +232,34 @@ def test_a_later_epoch_that_gives_the_whole_turn_again() -> None:
 )
 def test_numbers_that_break_the_rules(frames: list[dict[str, Any]], words: str) -> None:
     assert any(words in problem for problem in read(frames).problems)
+
+
+def test_the_journal_knows_answers_on_their_way_and_those_of_two_processes(run: Run) -> None:
+    assert not run.journal.mid_stream()
+    assert run.journal.taken_over() == set()
+    run.session.reader("away").received += [token(2, "heron "), token(3, "asks", epoch=2)]
+    assert run.journal.mid_stream()
+    assert run.journal.taken_over() == {"turn"}
+
+
+def test_the_table_counts_by_fault(tmp_path: Path) -> None:
+    outcomes = [
+        Outcome(0, "gateway", recovery=2.0, settled=4.0, acknowledged=9, questions=10),
+        Outcome(1, "router", violations=["I1 lost"], not_injected="nothing there"),
+        Outcome(2, "gateway", recovery=4.0, settled=9.5),
+    ]
+    lines = table(outcomes).splitlines()
+    assert lines[2:] == [
+        "| gateway | 2 | 0 | 0 | 3.0 | 4.0 | 9.5 |",
+        "| router | 1 | 1 | 1 | – | – | 0.0 |",
+        "| **all** | 3 | 1 | 1 | 3.0 | 4.0 | 9.5 |",
+    ]
+    file = tmp_path / "RESULTS.md"
+    file.write_text("# Results\n\n<!-- faults -->\nold\n\n<!-- other -->\nkept\n", "utf-8")
+    write(outcomes, file)
+    write(outcomes, file)
+    text = file.read_text("utf-8")
+    assert "old" not in text
+    assert "kept" in text
+    assert text.count("<!-- faults -->") == 1
+    assert "10 questions were asked, 9 acknowledged" in text

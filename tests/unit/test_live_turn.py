@@ -56,6 +56,30 @@ async def test_a_reader_ahead_of_a_turn_that_began_anew_gets_a_gap() -> None:
     assert [(event["k"], event["seq"], event["epoch"]) for event in await reader] == [("gap", 1, 2), ("done", 2, 2)]
 
 
+@pytest.mark.parametrize("after", [2, 3, 9])
+async def test_a_gap_leaves_the_end_of_the_turn_out(after: int) -> None:
+    live = turn(epoch=2)
+    live.publish("status", stage="generating")
+    live.publish("token", text="new", n=1)
+    live.publish("citations", citations=[])
+    live.end("done")
+    live.take()
+    live.show(4)
+    assert [(event["k"], event["seq"]) for event in await follow(live, after, 1)] == [
+        ("gap", 2),
+        ("citations", 3),
+        ("done", 4),
+    ]
+
+
+async def test_a_turn_that_is_nothing_but_an_error_still_corrects_the_reader() -> None:
+    live = turn(epoch=2)
+    live.end("error", code="engine_failed")
+    live.take()
+    live.show(1)
+    assert [(event["k"], event["seq"]) for event in await follow(live, 9, 1)] == [("gap", 0), ("error", 1)]
+
+
 async def test_followers_of_an_abandoned_turn_are_sent_away() -> None:
     live = turn(epoch=2)
     readers = [asyncio.create_task(follow(live, after, epoch)) for after, epoch in ((0, None), (9, 1))]
