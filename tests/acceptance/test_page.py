@@ -19,7 +19,7 @@ async def upload(page: Page, path: Path) -> None:
     await page.get_by_test_id("tab-documents").click()
     await page.get_by_test_id("upload-input").set_input_files(path)
     row = page.get_by_test_id("document-row").filter(has_text=path.name)
-    await expect(row).to_have_count(1)
+    await expect(row).to_have_count(1, timeout=PATIENCE_MS)
     await expect(row).to_have_attribute("data-status", re.compile("ready|failed"), timeout=PATIENCE_MS)
     await expect(row).to_have_attribute("data-status", "ready")
 
