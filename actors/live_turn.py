@@ -49,10 +49,6 @@ class LiveTurn:
         """The number of the latest event that followers can see."""
         return self._shown
 
-    @property
-    def has_text(self) -> bool:
-        return any(event["k"] == "token" for event in self._events)
-
     def publish(self, kind: str, **fields: Any) -> None:
         """Append the next event."""
         events = self._events

@@ -79,9 +79,9 @@ def _most(part: tuple[str, float]) -> float:
     return -part[1]
 
 
-async def chats(seats: Sequence[Seat]) -> None:
+async def chats(seats: Sequence[Seat], at_once: int = AT_ONCE) -> None:
     """One whole chat in every seat, a few at a time. Raises Refused, OSError."""
-    room = asyncio.Semaphore(AT_ONCE)
+    room = asyncio.Semaphore(at_once)
 
     async def chat(seat: Seat) -> None:
         async with room:

@@ -178,8 +178,8 @@ async def ask_all(clients: Sequence[ChatClient]) -> list[Answer]:
 
 
 @asynccontextmanager
-async def busy(clients: Sequence[ChatClient], *, stops: bool = True, everybody: bool = True) -> AsyncIterator[None]:
-    """Every client has a question under way all the time; begins when all have had a token, or half of them.
+async def busy(clients: Sequence[ChatClient], *, stops: bool = True) -> AsyncIterator[None]:
+    """Every client has a question under way all the time; begins when all have had a token.
 
     At the end the answers are stopped; a raw relay cannot `stop`, its sockets are to be closed.
     """
@@ -192,8 +192,7 @@ async def busy(clients: Sequence[ChatClient], *, stops: bool = True, everybody: 
     jobs = [asyncio.create_task(keep_asking(client)) for client in clients]
     try:
         async with asyncio.timeout(ANSWER_SECONDS):
-            wanted = len(clients) if everybody else len(clients) // 2
-            while sum(client.received > had for client, had in zip(clients, before, strict=True)) < wanted:
+            while sum(client.received > had for client, had in zip(clients, before, strict=True)) < len(clients):
                 for job in jobs:
                     if job.done():
                         job.result()

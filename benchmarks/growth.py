@@ -3,7 +3,6 @@
 The measured turns are alike: the second of a session, whose tenant has had a turn within the last minutes.
 """
 
-import asyncio
 import random
 from collections.abc import Sequence
 from statistics import median
@@ -11,7 +10,8 @@ from typing import Any
 
 import uvloop
 
-from benchmarks.chat_load import ChatClient, seated
+from benchmarks.chat_cost import chats
+from benchmarks.chat_load import seated
 from benchmarks.figures import milliseconds, percentile
 from benchmarks.installation import SHORT_TOKENS, Bench
 from benchmarks.population import Seat
@@ -32,7 +32,7 @@ async def _measure(bench: Bench) -> dict[str, Any]:
     # Sessions that are not measured warm up what a new installation has not done yet.
     few = population.seats(population.tenants(FEW), 2 * MEASURED // FEW, "short", SHORT_TOKENS)
     population.analyze()
-    await _one_turn_each(few)
+    await chats(few, AT_ONCE)
     await _first_tokens(few[MEASURED:])
     before = await _first_tokens(few[:MEASURED])
     small = memory(bench.processes())
@@ -40,7 +40,7 @@ async def _measure(bench: Bench) -> dict[str, Any]:
     many = population.seats(population.tenants(REGISTERED - FEW), 1, "short", SHORT_TOKENS)
     population.analyze()
     active = random.sample(many, ACTIVE - FEW)
-    await _one_turn_each(active)
+    await chats(active, AT_ONCE)
     after = await _first_tokens(random.sample(active, MEASURED))
     return {
         "registered": [FEW, REGISTERED],
@@ -54,18 +54,6 @@ async def _measure(bench: Bench) -> dict[str, Any]:
         "target_growth_ratio": "<= 1.2",
         "pss_mib_more": round(memory(bench.processes()).pss - small.pss),
     }
-
-
-async def _one_turn_each(seats: Sequence[Seat]) -> None:
-    room = asyncio.Semaphore(AT_ONCE)
-
-    async def turn(seat: Seat) -> None:
-        async with room:
-            client = await ChatClient.open(seat.url, seat.token)
-            await client.ask()
-            await client.close()
-
-    await asyncio.gather(*map(turn, seats))
 
 
 async def _first_tokens(seats: Sequence[Seat]) -> list[float]:

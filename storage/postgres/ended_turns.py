@@ -5,8 +5,9 @@ from dataclasses import dataclass
 from domain.conversation import Citation, TurnState
 from domain.errors import NotFound
 from domain.generation import Usage
-from domain.ids import DocumentId, MessageId, SessionId, TenantId, TurnId
+from domain.ids import MessageId, SessionId, TenantId, TurnId
 from storage.postgres.database import Transaction, fetch_all, fetch_one
+from storage.postgres.messages import citation_of
 from storage.postgres.queries import load
 
 _SQL = load("turns")
@@ -50,16 +51,4 @@ async def ended_turn(tx: Transaction, tenant_id: TenantId, session_id: SessionId
 
 async def _citations(tx: Transaction, tenant_id: TenantId, message_id: MessageId) -> tuple[Citation, ...]:
     rows = await fetch_all(tx, _SQL["citations_of"], tenant_id=tenant_id, message_id=message_id)
-    return tuple(
-        Citation(
-            position=row["position"],
-            document_id=DocumentId(row["document_id"]),
-            document_name=row["document_name"],
-            page=row["page"],
-            section=row["section"],
-            start=row["span_start"],
-            end=row["span_end"],
-            snippet=row["snippet"],
-        )
-        for row in rows
-    )
+    return tuple(map(citation_of, rows))

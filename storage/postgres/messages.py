@@ -11,7 +11,7 @@ from psycopg.rows import DictRow
 from domain.conversation import Citation, Feedback, Message, MessageRole, Rating, TurnState
 from domain.errors import InvalidInput, NotFound, Unprocessable
 from domain.generation import Usage
-from domain.ids import MessageId, SessionId, TenantId, TurnId
+from domain.ids import DocumentId, MessageId, SessionId, TenantId, TurnId
 from storage.postgres.database import Transaction, execute, fetch_all, fetch_one
 from storage.postgres.queries import load
 
@@ -124,14 +124,15 @@ class Messages:
     async def _citations(self, tenant_id: TenantId, answers: list[UUID]) -> defaultdict[UUID, list[Citation]]:
         found: defaultdict[UUID, list[Citation]] = defaultdict(list)
         for row in await fetch_all(self._tx, _SQL["citations_of"], tenant_id=tenant_id, message_ids=answers):
-            found[row["message_id"]].append(_citation(row))
+            found[row["message_id"]].append(citation_of(row))
         return found
 
 
-def _citation(row: DictRow) -> Citation:
+def citation_of(row: DictRow) -> Citation:
+    """From a row of `citations`."""
     return Citation(
         position=row["position"],
-        document_id=row["document_id"],
+        document_id=DocumentId(row["document_id"]),
         document_name=row["document_name"],
         page=row["page"],
         section=row["section"],
