@@ -43,6 +43,8 @@ log = structlog.get_logger()
 
 SERVICE = "session-host"
 IDLE_SECONDS = 600.0
+WARM_UP_SECONDS = 5.0
+"""Until LanceDB is imported, which takes seconds of the interpreter: taking over what a dead host left comes first."""
 SWEEP_SECONDS = 1.0
 """How often the host looks for turns that nobody runs."""
 
@@ -117,9 +119,13 @@ class SessionHost:
             EndpointRegistry(redis).keep_announced(lambda: endpoint),
             repeat("sweep", self._sweep, SWEEP_SECONDS),
             repeat("passivate", self._passivate, 30),
-            self._retriever.load(),
+            self._warm_up(),
         )
         log.info("session_host.started", place=str(self._place), address=self._address)
+
+    async def _warm_up(self) -> None:
+        await asyncio.sleep(WARM_UP_SECONDS)
+        await self._retriever.load()
 
     async def close(self) -> None:
         for actor in self._tenants.values():

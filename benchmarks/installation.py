@@ -1,6 +1,5 @@
 """A running installation with scripted engines, for measurements; everything else is as a user has it."""
 
-import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -13,7 +12,8 @@ from benchmarks.chat_load import WORD
 from benchmarks.population import Population
 from benchmarks.processes import tree
 from cluster.embedded.process import family
-from tests.fixtures.platform import ROOT, Platform
+from tests.fixtures.installation_folder import installation_folder
+from tests.fixtures.platform import Platform
 
 BURST_TOKENS, PACED_TOKENS, SHORT_TOKENS = 4000, 200, 64
 RATE = 50.0
@@ -58,10 +58,7 @@ def write_models(folder: Path) -> Path:
 @contextmanager
 def scripted_installation(kind: type[Platform] = Platform) -> Iterator[Bench]:
     """The whole platform in a new data folder."""
-    with tempfile.TemporaryDirectory(prefix="loquent-bench-") as name:
-        folder = Path(name)
-        folder.chmod(0o755)
-        (folder / "models").symlink_to(ROOT / ".loquent" / "models")
+    with installation_folder("loquent-bench-") as folder:
         models_file = write_models(folder)
         settings = {
             "LOQUENT_MODELS_FILE": str(models_file),

@@ -26,7 +26,7 @@ from benchmarks.raw_engine import request_of
 from cluster.embedded.process import free_port, port_is_free
 from configs.tables import load_models
 from deployments.llm.engines.scripted import ScriptedEngine
-from tests.fixtures.platform import ROOT
+from tests.fixtures.installation_folder import ROOT
 
 Question = dict[str, Any]
 Texts = Callable[[Question], AsyncGenerator[str, None]]

@@ -3,12 +3,15 @@
 import asyncio
 from collections.abc import AsyncGenerator, Callable
 from contextlib import aclosing
+from math import ceil
 
 from domain.generation import Delta
 
 SHORTEST_SECONDS, LONGEST_SECONDS = 0.01, 0.1
 """Less than one frame of a screen, and what still reads as flowing text."""
 SECONDS_PER_GENERATION = 0.001
+TICK_SECONDS = 0.01
+"""Windows end on common ticks, so that what many generations have leaves in one write, and goes on as one."""
 
 
 def window_of(running: int) -> float:
@@ -34,10 +37,15 @@ async def coalesced(deltas: AsyncGenerator[Delta, None], window: Callable[[], fl
                 raise failure
             if over:
                 return
-            await asyncio.sleep(window())
+            await asyncio.sleep(_until_tick(window()))
     finally:
         reading.cancel()
         await asyncio.wait((reading,))
+
+
+def _until_tick(window: float) -> float:
+    now = asyncio.get_running_loop().time()
+    return ceil((now + window) / TICK_SECONDS) * TICK_SECONDS - now
 
 
 class _Waiting:

@@ -1,9 +1,11 @@
 """Connection pools and the two doors to SQL: one tenant's transaction, and the rare system transaction."""
 
+import asyncio
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any, Self
+from weakref import WeakValueDictionary
 
 import psycopg
 from psycopg import AsyncConnection
@@ -26,6 +28,11 @@ Pool = AsyncConnectionPool[Transaction]
 
 CHECK_AFTER_SECONDS = 2.0
 """How long a connection is trusted without asking it; a check costs a round trip."""
+WAIT_SECONDS = 10.0
+"""For a connection."""
+AWAY = "The database is not available at the moment; try again."
+TENANT_CONNECTIONS = 2
+"""Transactions of one tenant at once in a process: others do not wait behind a tenant whose turns end together."""
 _ROLE = load("database")
 
 
@@ -35,6 +42,21 @@ class Database:
     def __init__(self, app: Pool, system: Pool) -> None:
         self.app = app
         self.system = system
+        self._seats: WeakValueDictionary[TenantId, asyncio.Semaphore] = WeakValueDictionary()
+
+    @asynccontextmanager
+    async def seat(self, tenant: TenantId) -> AsyncIterator[None]:
+        """Held while a transaction of `tenant` runs. Raises Unavailable when the others of the tenant hang."""
+        seats = self._seats.setdefault(tenant, asyncio.Semaphore(TENANT_CONNECTIONS))
+        try:
+            async with asyncio.timeout(WAIT_SECONDS):
+                await seats.acquire()
+        except TimeoutError as error:
+            raise Unavailable(AWAY) from error
+        try:
+            yield
+        finally:
+            seats.release()
 
     @classmethod
     async def open(cls, app_url: str, system_url: str, *, min_size: int = 1, max_size: int = 8) -> Self:
@@ -57,7 +79,7 @@ def _pool(url: str, name: str, min_size: int, max_size: int) -> Pool:
         min_size=min_size,
         max_size=max_size,
         open=False,
-        timeout=10,
+        timeout=WAIT_SECONDS,
         max_idle=300,
         check=_check,
         kwargs={
@@ -83,7 +105,7 @@ async def _transaction(pool: Pool) -> AsyncIterator[Transaction]:
             yield tx
             tx.used_at = time.monotonic()
     except (PoolTimeout, psycopg.OperationalError, psycopg.InterfaceError) as error:
-        raise Unavailable("The database is not available at the moment; try again.") from error
+        raise Unavailable(AWAY) from error
 
 
 @asynccontextmanager
@@ -93,7 +115,7 @@ async def tenant_tx(db: Database, tenant: TenantId) -> AsyncIterator[Transaction
     Statements travel in a pipeline: those that nobody waits for (`queue`) leave together with the next one.
     Raises Unavailable when the database cannot be reached; then nothing is known to be committed.
     """
-    async with _transaction(db.app) as tx, tx.pipeline():
+    async with db.seat(tenant), _transaction(db.app) as tx, tx.pipeline():
         await queue(tx, _ROLE["set_tenant"], tenant=str(tenant))
         yield tx
 

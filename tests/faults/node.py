@@ -13,7 +13,8 @@ from cluster.embedded.process import Child, end_processes, free_port
 from cluster.ray_head import OBJECT_STORE_BYTES, head_environment
 from configs.ray_environment import with_environment
 from tests.faults.processes import found, kill, title_of
-from tests.fixtures.platform import ROOT, Platform
+from tests.fixtures.installation_folder import ROOT
+from tests.fixtures.platform import Platform
 
 CPUS = 4
 START_SECONDS = 60.0

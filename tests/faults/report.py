@@ -9,7 +9,7 @@ from pathlib import Path
 from statistics import median
 
 from tests.faults.schedule import Outcome
-from tests.fixtures.platform import ROOT
+from tests.fixtures.installation_folder import ROOT
 
 RESULTS = ROOT / "benchmarks" / "RESULTS.md"
 MARK = "\n<!-- "

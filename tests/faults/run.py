@@ -20,7 +20,7 @@ from tests.faults.faults import FAULTS
 from tests.faults.report import table, write
 from tests.faults.schedule import Outcome, drift_of, run_schedule
 from tests.faults.world import World, open_world
-from tests.fixtures.platform import ROOT
+from tests.fixtures.installation_folder import ROOT
 
 TENANTS, SESSIONS = 4, 4
 LOG = ROOT / ".loquent" / "faults.jsonl"

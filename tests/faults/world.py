@@ -1,7 +1,6 @@
 """The world of the fault runs: one installation with scripted engines, its tenants, and PostgreSQL behind a proxy."""
 
 import asyncio
-import tempfile
 import time
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
@@ -17,13 +16,12 @@ import yaml
 
 from cluster.embedded.postgres import EmbeddedPostgres
 from cluster.embedded.process import SetupError, free_port
-from configs.settings import Settings
-from storage.models.prepare import prepare_models
 from storage.postgres.migrator import role_urls
 from tests.faults.journal import Journal
 from tests.faults.node import SecondNode
 from tests.faults.proxy import PostgresProxy
-from tests.fixtures.platform import ROOT, Platform
+from tests.fixtures.installation_folder import installation_folder
+from tests.fixtures.platform import Platform
 
 RATE = 40.0
 """Tokens per second of an answer."""
@@ -123,10 +121,8 @@ class World:
 @asynccontextmanager
 async def open_world(tenants: int) -> AsyncIterator[World]:
     """Start everything and add the tenants; stops everything at the end, also what a fault has left."""
-    cache = ROOT / ".loquent"
-    await asyncio.to_thread(prepare_models, Settings(data_dir=cache, _env_file=None), print)
     async with AsyncExitStack() as stack:
-        folder = _prepare_folder(stack, cache)
+        folder = stack.enter_context(installation_folder("loquent-faults-"))
         # A port of its own choice that stays: the proxy goes on to it after a restart.
         postgres = EmbeddedPostgres(folder / "postgres", port=free_port())
         running = await asyncio.to_thread(postgres.open)
@@ -150,14 +146,6 @@ async def open_world(tenants: int) -> AsyncIterator[World]:
         for _ in range(tenants):
             await world.add_tenant()
         yield world
-
-
-def _prepare_folder(stack: AsyncExitStack, cache: Path) -> Path:
-    """A new data folder with the prepared models; PostgreSQL's own user must be able to enter it."""
-    folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="loquent-faults-")))
-    folder.chmod(0o755)
-    (folder / "models").symlink_to(cache / "models")
-    return folder
 
 
 def _write_models(folder: Path) -> Path:

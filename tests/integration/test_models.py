@@ -19,7 +19,8 @@ from storage.models.store import (
     resolve_weights,
 )
 from storage.models.tokenizer import load_token_counter
-from tests.fixtures.engines import ROOT, write_models
+from tests.fixtures.engines import write_models
+from tests.fixtures.installation_folder import ROOT
 
 
 @pytest.fixture
