@@ -42,9 +42,9 @@ class Answer:
 class Refused(Exception):
     """The server answered with an `error` frame, or closed the socket."""
 
-    def __init__(self, code: str, retry_after: float | None = None) -> None:
+    def __init__(self, code: str, retry_after: float | None = None, message: str = "") -> None:
         self.code, self.retry_after = code, retry_after
-        super().__init__(code)
+        super().__init__(code, message)
 
 
 class ChatClient:
@@ -112,7 +112,7 @@ class ChatClient:
             if self._waiting is not None and not self._waiting.done():
                 self._waiting.set_result(None)
         elif kind == "error":
-            self._fail(Refused(fields["code"], fields.get("retry_after")))
+            self._fail(Refused(fields["code"], fields.get("retry_after"), fields["message"]))
         elif kind == "gap" and self._answer is not None:
             self._count(fields["text"].count(WORD) - len(self._answer.tokens))
 

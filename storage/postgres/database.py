@@ -1,35 +1,21 @@
 """Connection pools and the two doors to SQL: one tenant's transaction, and the rare system transaction."""
 
 import asyncio
-import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any, Self
 from weakref import WeakValueDictionary
 
 import psycopg
-from psycopg import AsyncConnection
-from psycopg.rows import DictRow, dict_row
-from psycopg_pool import AsyncConnectionPool, PoolTimeout
+from psycopg.rows import DictRow
+from psycopg_pool import PoolTimeout
 
 from domain.errors import Unavailable
 from domain.ids import TenantId
+from storage.postgres.pool import WAIT_SECONDS, Pool, make_pool
+from storage.postgres.pool import Transaction as Transaction  # noqa: PLC0414 - repositories take it from here
 from storage.postgres.queries import load
 
-
-class Transaction(AsyncConnection[DictRow]):
-    """A connection inside a transaction; repositories take it and never commit."""
-
-    used_at = float("-inf")
-    """When it was last given back, on the monotonic clock."""
-
-
-Pool = AsyncConnectionPool[Transaction]
-
-CHECK_AFTER_SECONDS = 2.0
-"""How long a connection is trusted without asking it; a check costs a round trip."""
-WAIT_SECONDS = 10.0
-"""For a connection."""
 AWAY = "The database is not available at the moment; try again."
 TENANT_CONNECTIONS = 2
 """Transactions of one tenant at once in a process: others do not wait behind a tenant whose turns end together."""
@@ -61,8 +47,8 @@ class Database:
     @classmethod
     async def open(cls, app_url: str, system_url: str, *, min_size: int = 1, max_size: int = 8) -> Self:
         """Open both pools; the server may come later, the first transaction waits for it."""
-        app = _pool(app_url, "loquent-app", min_size, max_size)
-        system = _pool(system_url, "loquent-system", 0, max(2, max_size // 2))
+        app = make_pool(app_url, "loquent-app", min_size, max_size)
+        system = make_pool(system_url, "loquent-system", 0, max(2, max_size // 2))
         await app.open()
         await system.open()
         return cls(app, system)
@@ -72,38 +58,11 @@ class Database:
         await self.system.close()
 
 
-def _pool(url: str, name: str, min_size: int, max_size: int) -> Pool:
-    return AsyncConnectionPool(
-        url,
-        connection_class=Transaction,
-        min_size=min_size,
-        max_size=max_size,
-        open=False,
-        timeout=WAIT_SECONDS,
-        max_idle=300,
-        check=_check,
-        kwargs={
-            "row_factory": dict_row,
-            "application_name": name,
-            "connect_timeout": 5,
-            "keepalives_idle": 10,
-            "tcp_user_timeout": 15_000,
-            "options": "-c statement_timeout=30s -c idle_in_transaction_session_timeout=60s",
-        },
-    )
-
-
-async def _check(connection: Transaction) -> None:
-    if time.monotonic() - connection.used_at > CHECK_AFTER_SECONDS:
-        await AsyncConnectionPool.check_connection(connection)
-
-
 @asynccontextmanager
 async def _transaction(pool: Pool) -> AsyncIterator[Transaction]:
     try:
         async with pool.connection() as tx:
             yield tx
-            tx.used_at = time.monotonic()
     except (PoolTimeout, psycopg.OperationalError, psycopg.InterfaceError) as error:
         raise Unavailable(AWAY) from error
 
