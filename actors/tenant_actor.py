@@ -16,7 +16,7 @@ from actors.orphan import outcome_of
 from actors.replay_log import ReplayLog
 from actors.running_turn import RunningTurn, TurnTools
 from domain.conversation import Question, TurnState
-from domain.errors import AppError, NotFound, QuotaExceeded, RateLimited, TurnRunning, Unavailable
+from domain.errors import AppError, NotFound, QuotaExceeded, TurnRunning, Unavailable
 from domain.ids import MessageId, SessionId, TenantId, TurnId, new_uuid
 from domain.plans import Plan
 from domain.turn import TurnInput
@@ -31,8 +31,6 @@ REPLAY_SECONDS = 60.0
 """How long an ended turn stays in memory for readers that come back."""
 ADMIT_PAUSES = (0.1, 0.3, 1.0, 2.0, 4.0)
 """Between the tries to store a question while the database is away."""
-FULL_SECONDS = 2.0
-"""How long a question waits for room in the tenant's queue before it is refused."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -186,7 +184,7 @@ class TenantActor:
             if session_id in self._running:
                 raise TurnRunning
             await self._allow()
-            ticket = await self._place()
+            ticket = self._parts.share.enter(self.tenant_id, self._share)
         except Unavailable:
             raise
         except AppError as error:
@@ -212,14 +210,6 @@ class TenantActor:
             assert ticket is not None
             self._start(accepted.turn, self._live(accepted.turn), ticket)
         return accepted
-
-    async def _place(self) -> Ticket:
-        """Raises RateLimited after a pause: who asks again at once would make others pay for the refusals."""
-        try:
-            return self._parts.share.enter(self.tenant_id, self._share)
-        except RateLimited:
-            await asyncio.sleep(FULL_SECONDS)
-            return self._parts.share.enter(self.tenant_id, self._share)
 
     async def _allow(self) -> None:
         """Raises QuotaExceeded when the month's tokens are spent, by the plan as it is now."""
