@@ -50,6 +50,8 @@ async def _check_alive(connection: Transaction) -> None:
     socket = select.poll()
     socket.register(connection.fileno(), select.POLLIN)
     if socket.poll(0):
+        # The pool replaces what it finds closed, and would hand out again what only failed a check.
+        connection.pgconn.finish()
         raise OperationalError("The server has closed the connection.")
 
 

@@ -64,8 +64,11 @@ class SessionJournal:
     readers: list[Reader] = field(default_factory=list)
     unanswered: list[str] = field(default_factory=list)
     """Ids of the questions that had neither an answer nor an error when their deadline passed."""
-    errors: Counter[str] = field(default_factory=Counter)
-    """Codes of the errors that questions ended with."""
+    errors: dict[str, int] = field(default_factory=dict)
+    """How many questions ended with an error of each code."""
+
+    def note_error(self, code: str) -> None:
+        self.errors[code] = self.errors.get(code, 0) + 1
 
     def reader(self, name: str, *, follows_to_end: bool = True) -> Reader:
         made = Reader(name, follows_to_end)
@@ -103,7 +106,7 @@ class Journal:
         }
 
     def errors(self) -> dict[str, int]:
-        return dict(sum((session.errors for session in self.sessions), Counter[str]()))
+        return dict(sum((Counter(session.errors) for session in self.sessions), Counter[str]()))
 
 
 Observe = Callable[[str, dict[str, Any]], None]

@@ -53,7 +53,7 @@ class Talk:
         try:
             await answer.result()
         except ChatError as error:
-            self.journal.errors[error.code] += 1
+            self.journal.note_error(error.code)
             # An honest client does not ask at once again.
             await asyncio.sleep(PAUSE_SECONDS)
         self.journal.unanswered.remove(str(client_id))
@@ -182,7 +182,7 @@ async def _behave(behaviour: Callable[[Talk], Awaitable[None]], talk: Talk) -> N
             await behaviour(talk)
             return
         except (ChatError, *LOST) as error:
-            talk.journal.errors[f"connect: {type(error).__name__}"] += 1
+            talk.journal.note_error(f"connect: {type(error).__name__}")
             if not talk.goes_on:
                 return
             await asyncio.sleep(PAUSE_SECONDS)

@@ -57,5 +57,5 @@ async def _answers(world: World, journal: Journal, tenant: Tenant) -> bool:
     except (*LOST, httpx.HTTPError):
         return False
     if frame["type"] == "error":
-        session.errors[frame["code"]] += 1
+        session.note_error(frame["code"])
     return bool(frame["type"] == "done" and frame["state"] == "completed")
