@@ -1,4 +1,4 @@
-"""Relays the outbox to the event log, and runs the consumers: daily usage, ingestion, and the webhook inbox."""
+"""Relays the outbox to the event log, runs the consumers (daily usage, ingestion, webhook inbox), anchors the audit."""
 
 import asyncio
 from contextlib import AsyncExitStack
@@ -10,15 +10,19 @@ import ray
 import ray.exceptions
 import structlog
 
+from actors.audit_anchors import MAX_HEADS, anchor_heads
 from actors.loops import repeat, run_until_closed
 from billing.account import StripeAccount
 from billing.inbox import process_inbox
 from configs.logs import configure_logs
 from configs.settings import Settings
+from domain.audit_anchor import KEY_PURPOSE
 from domain.errors import Unavailable
 from domain.events import EventKind, OutboxEvent
 from domain.generation import Usage
 from domain.ids import ChatbotId
+from domain.keys import derive_key
+from storage.blobs import BlobStore
 from storage.postgres.database import Database, system_tx, tenant_tx
 from storage.postgres.ledger import Ledger
 from storage.postgres.outbox import Outbox
@@ -28,6 +32,8 @@ from storage.redis.event_log import STREAM, EventLog
 log = structlog.get_logger()
 
 BATCH = 500
+ANCHOR_SECONDS = 60.0
+"""How much of the audit log could be cut off unseen, at most."""
 SUPERVISOR = "ingestion-supervisor"
 
 
@@ -54,11 +60,14 @@ class OutboxRelay:
             self._log = EventLog(redis, transient=(ray.exceptions.RayError, psycopg.OperationalError))
             self._account = StripeAccount.open(self._settings)
             self._stack.push_async_callback(self._account.close)
+            self._blobs = BlobStore(self._settings.objects_url)
+            self._anchor_key = derive_key(self._settings.secret_key.get_secret_value(), KEY_PURPOSE)
             run_until_closed(
                 self._stack,
                 repeat("relay", self._relay, 0.25),
                 repeat("relay-again", self._publish_again, 2),
                 repeat("relay-trim", self._trim, 3600),
+                repeat("audit-anchors", self._anchor, ANCHOR_SECONDS),
                 repeat("webhook-inbox", self._inbox, 2),
                 repeat("usage", lambda: self._consume("usage", self._count_usage), 1),
                 repeat("ingestion", lambda: self._consume("ingestion", self._wake_ingestion), 1),
@@ -92,6 +101,10 @@ class OutboxRelay:
     async def _trim(self) -> None:
         async with system_tx(self._db) as tx:
             await Outbox(tx).trim()
+
+    async def _anchor(self) -> float | None:
+        """At once again when more heads changed than one anchor holds."""
+        return 0.0 if await anchor_heads(self._db, self._blobs, self._anchor_key) == MAX_HEADS else None
 
     async def _inbox(self) -> None:
         await process_inbox(self._db, self._account)

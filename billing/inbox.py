@@ -7,8 +7,10 @@ import structlog
 
 from billing.account import StripeAccount
 from billing.effects import record_ended, record_invoice, record_subscription
+from domain.audit import Action, ActorKind, Origin, Target
 from domain.errors import AppError
 from domain.ids import TenantId
+from storage.postgres.audit import Audit
 from storage.postgres.billing import BillingRows, InboxEvent
 from storage.postgres.database import Database, Transaction, system_tx
 
@@ -71,7 +73,12 @@ async def _apply(tx: Transaction, account: StripeAccount, event: InboxEvent) -> 
         return
     # Fetching under the lock: whoever fetches later also writes later, so the newest state stays.
     await BillingRows(tx).lock(tenant_id)
+    before = await BillingRows(tx).plan_key(tenant_id)
     await handler(tx, account, tenant_id, thing_id)
+    after = await BillingRows(tx).plan_key(tenant_id)
+    if after != before:
+        by, details = Origin(ActorKind.STRIPE, event.id), {"plan": after, "before": before, "cause": event.kind}
+        await Audit(tx).append(tenant_id, by, Action.PLAN_CHANGE, Target("tenant", str(tenant_id)), details)
 
 
 def _handler(kind: str) -> Handler | None:

@@ -19,9 +19,11 @@ from billing.records import ENDED, LIVE
 from billing.signature import read_event
 from configs.settings import Settings
 from configs.tables import load_plans
+from domain.audit import Action, Origin, Target
 from domain.errors import AppError, InvalidInput, Unavailable
 from domain.ids import TenantId
 from domain.plans import Plan
+from storage.postgres.audit import Audit
 from storage.postgres.billing import BillingRows, InvoiceRow, SubscriptionRow
 from storage.postgres.database import Database, Transaction, tenant_tx
 
@@ -77,7 +79,9 @@ class Billing:
         row = next((row for row in rows if row.status in LIVE), rows[0] if rows else None)
         return SubscriptionState(None, plan.key, "active", None) if row is None else _state(row)
 
-    async def subscribe(self, tenant_id: TenantId, plan_key: str, method_id: str | None) -> SubscriptionState:
+    async def subscribe(
+        self, tenant_id: TenantId, plan_key: str, method_id: str | None, origin: Origin
+    ) -> SubscriptionState:
         """Begin or change the subscription, or end it when `plan_key` is the free plan.
 
         The tenant's plan changes only with a paid subscription. An `incomplete` one waits for its first payment:
@@ -89,7 +93,7 @@ class Billing:
             raise InvalidInput(f"There is no plan named {plan_key!r}.")
         try:
             async with self._changes, asyncio.timeout(LONGEST_CHANGE_SECONDS):
-                return await self._change(tenant_id, plan, method_id)
+                return await self._change(tenant_id, plan, method_id, origin)
         except TimeoutError as error:
             raise Unavailable(UNAVAILABLE) from error
 
@@ -122,9 +126,11 @@ class Billing:
         async with self._working:
             return await process_inbox(self._db, self._account)
 
-    async def _change(self, tenant_id: TenantId, plan: Plan, method_id: str | None) -> SubscriptionState:
+    async def _change(
+        self, tenant_id: TenantId, plan: Plan, method_id: str | None, origin: Origin
+    ) -> SubscriptionState:
         if plan.key == free_plan().key:
-            return await self._end(tenant_id)
+            return await self._end(tenant_id, origin)
         customer = await ensure_customer(self._db, self._account, tenant_id)
         if method_id is not None:
             await self._account.attach_method(customer["id"], method_id)
@@ -146,13 +152,17 @@ class Billing:
             else:
                 subscription = present
             row = await record_subscription(tx, tenant_id, subscription)
+            details = {"plan": plan.key, "status": row.status}
+            await Audit(tx).append(tenant_id, origin, Action.PLAN_CHECKOUT, Target("subscription", row.id), details)
         return _state(row, await self._account.client_secret(subscription))
 
-    async def _end(self, tenant_id: TenantId) -> SubscriptionState:
+    async def _end(self, tenant_id: TenantId, origin: Origin) -> SubscriptionState:
         async with exclusive_tx(self._db, tenant_id) as tx:
             for row in await BillingRows(tx).subscriptions(tenant_id):
                 if row.status not in ENDED:
                     await self._cancel(tx, tenant_id, row.id)
+            target = Target("tenant", str(tenant_id))
+            await Audit(tx).append(tenant_id, origin, Action.PLAN_CHECKOUT, target, {"plan": free_plan().key})
         return await self.current(tenant_id)
 
     async def _present(self, tx: Transaction, tenant_id: TenantId, customer_id: str) -> Object | None:

@@ -7,6 +7,7 @@ import time
 from importlib.metadata import version as installed_version
 from pathlib import Path
 from typing import Annotated
+from uuid import UUID
 
 import typer
 from pydantic import ValidationError
@@ -17,6 +18,8 @@ from cluster.runtime import end_leftovers, load_state, only_one, process_of
 from configs.settings import Settings
 
 app = typer.Typer(help="Loquent: chatbots that answer from your documents.", no_args_is_help=True, add_completion=False)
+audit_app = typer.Typer(help="The audit log.", no_args_is_help=True)
+app.add_typer(audit_app, name="audit")
 console = Console()
 
 STOP_SECONDS = 90.0
@@ -163,6 +166,21 @@ def chat(
         run_chat(url or running_url(), chatbot, session, email, password, console)
     except SetupError as error:
         raise fail(str(error)) from None
+
+
+@audit_app.command("verify")
+def verify_audit_log(
+    tenant: Annotated[UUID | None, typer.Option(help="Id of one tenant; all of them when not given.")] = None,
+) -> None:
+    """Compute every chain anew and compare it with its head and its anchors; status 1 when something is wrong."""
+    from cluster.audit_command import verify_audit
+
+    try:
+        whole = verify_audit(settings(), tenant, console)
+    except SetupError as error:
+        raise fail(str(error)) from None
+    if not whole:
+        raise typer.Exit(1)
 
 
 @app.command()

@@ -45,3 +45,5 @@ class Chatter:
     visitor_id: VisitorId | None = None
     chatbot_id: ChatbotId | None = None
     """The only chatbot that a visitor may use."""
+    user_id: UserId | None = None
+    """Which of the tenant's people it is; None for a visitor."""

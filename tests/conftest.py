@@ -8,6 +8,7 @@ HERE = Path(__file__).parent
 
 pytest_plugins = [
     "tests.fixtures.servers",  # first, for the others import it
+    "tests.fixtures.audit",
     "tests.fixtures.chat",
     "tests.fixtures.client_stage",
     "tests.fixtures.knowledge",

@@ -15,11 +15,13 @@ ROOMS = ("domain", "configs", "storage", "billing", "pipelines", "actors", "depl
 BILLING_MAY_IMPORT = {"domain", "configs", "storage", "billing"}
 MAX_LINES = 300
 SYSTEM_TX_USERS = {
+    "actors/audit_anchors.py",
     "actors/ingestion_supervisor.py",
     "actors/outbox_relay.py",
     "actors/session_host.py",
     "billing/door.py",
     "billing/inbox.py",
+    "cluster/audit.py",
     "cluster/dedicated_hosts.py",
     "deployments/gateway/account_routes.py",
     "deployments/gateway/visitor_routes.py",

@@ -1,20 +1,23 @@
 """Registration, log-in, refresh tokens that rotate, and who one is."""
 
-from typing import Annotated
 from uuid import UUID, uuid4
 
 import structlog
-from fastapi import APIRouter, Depends, Request, Response
+from fastapi import APIRouter, Response
 
 from configs.settings import DEMO_EMAIL
 from deployments.gateway.login_limit import check_login_rate
 from deployments.gateway.models import GrantModel, LoginBody, MeModel, RefreshBody, RegisterBody, account_parts
+from deployments.gateway.origin import AnonymousOrigin, Client, of_user
 from deployments.gateway.principal import CurrentPrincipal
 from deployments.gateway.services import GatewayServices, Services
 from deployments.gateway.tokens import hash_refresh_token, new_refresh_token
-from domain.errors import NotAuthenticated, NotFound
+from deployments.gateway.unattended import unattended
+from domain.audit import Action, Details, Origin, Target
+from domain.errors import AppError, NotAuthenticated, NotFound
 from domain.tenancy import Principal
 from storage.postgres.accounts import Account, Accounts
+from storage.postgres.audit import Audit
 from storage.postgres.database import Transaction, system_tx
 
 log = structlog.get_logger()
@@ -24,43 +27,43 @@ _WRONG = "The e-mail address or the password is wrong."
 _STALE = "The session has ended; sign in again."
 
 
-def client_of(request: Request) -> str:
-    return request.client.host if request.client else ""
-
-
-Client = Annotated[str, Depends(client_of)]
-
-
 @router.post("/auth/register", status_code=201)
-async def register(body: RegisterBody, services: Services, client: Client) -> GrantModel:
+async def register(body: RegisterBody, services: Services, client: Client, origin: AnonymousOrigin) -> GrantModel:
     """A new tenant with its owner, signed in."""
     await check_login_rate(services.redis, client, body.email)
     password_hash = await services.passwords.hash(body.password)
     async with system_tx(services.db) as tx:
         account = await Accounts(tx).create(body.email, password_hash, body.company)
         grant = await _grant(services, tx, account, uuid4())
+        by, target = of_user(origin, account.user.id), Target("tenant", str(account.tenant.id))
+        await Audit(tx).append(account.tenant.id, by, Action.TENANT_REGISTER, target)
     log.info("account.registered", tenant_id=str(account.tenant.id))
     return grant
 
 
 @router.post("/auth/login")
-async def log_in(body: LoginBody, services: Services, client: Client) -> GrantModel:
+async def log_in(body: LoginBody, services: Services, client: Client, origin: AnonymousOrigin) -> GrantModel:
     await check_login_rate(services.redis, client, body.email)
     async with system_tx(services.db) as tx:
         account = await Accounts(tx).find_by_email(body.email)
     # Without an account the check takes as long: the answer's time does not tell who has one.
     if not await services.passwords.verify(account.password_hash if account else None, body.password) or not account:
         log.info("login.refused")
+        if account is not None:
+            # Nobody waits for it, for the reason above.
+            unattended(_record_refusal(services, account, origin))
         raise NotAuthenticated(_WRONG)
     renewed = await _renewed_hash(services, account, body.password)
     async with system_tx(services.db) as tx:
         if renewed is not None:
             await Accounts(tx).set_password_hash(account.user.id, renewed)
-        return await _grant(services, tx, account, uuid4())
+        grant = await _grant(services, tx, account, uuid4())
+        await _record_login(tx, account, origin)
+    return grant
 
 
 @router.post("/auth/demo")
-async def log_in_to_demo(services: Services) -> GrantModel:
+async def log_in_to_demo(services: Services, origin: AnonymousOrigin) -> GrantModel:
     """Sign in to the demo tenant; only where it is seeded, never on Kubernetes."""
     if services.settings.profile == "kubernetes":
         raise NotFound
@@ -68,11 +71,13 @@ async def log_in_to_demo(services: Services) -> GrantModel:
         account = await Accounts(tx).find_by_email(DEMO_EMAIL)
         if account is None:
             raise NotFound("There is no demo here.")
-        return await _grant(services, tx, account, uuid4())
+        grant = await _grant(services, tx, account, uuid4())
+        await _record_login(tx, account, origin, {"demo": True})
+    return grant
 
 
 @router.post("/auth/refresh")
-async def refresh(body: RefreshBody, services: Services) -> GrantModel:
+async def refresh(body: RefreshBody, services: Services, origin: AnonymousOrigin) -> GrantModel:
     """A new pair of tokens; the refresh token works once. Using it again ends every session descended from it."""
     async with system_tx(services.db) as tx:
         accounts = Accounts(tx)
@@ -86,19 +91,22 @@ async def refresh(body: RefreshBody, services: Services) -> GrantModel:
         elif token is not None and token.used and await accounts.revoke_family(token.family):
             # Either the person or a thief holds an old copy: nobody can tell, so both must sign in again.
             log.warning("refresh_token.reused", tenant_id=str(token.tenant_id))
+            target = Target("user", str(token.user_id))
+            await Audit(tx).append(token.tenant_id, origin, Action.REFRESH_TOKEN_REUSE, target)
     if grant is None:
         raise NotAuthenticated(_STALE)
     return grant
 
 
 @router.post("/auth/logout", status_code=204)
-async def log_out(body: RefreshBody, services: Services) -> Response:
+async def log_out(body: RefreshBody, services: Services, origin: AnonymousOrigin) -> Response:
     """End the session of this refresh token; an unknown one is fine."""
     async with system_tx(services.db) as tx:
         accounts = Accounts(tx)
         token = await accounts.lock_refresh_token(hash_refresh_token(body.refresh_token))
-        if token is not None:
-            await accounts.revoke_family(token.family)
+        if token is not None and await accounts.revoke_family(token.family):
+            by, target = of_user(origin, token.user_id), Target("user", str(token.user_id))
+            await Audit(tx).append(token.tenant_id, by, Action.USER_LOGOUT, target)
     return Response(status_code=204)
 
 
@@ -109,6 +117,20 @@ async def me(services: Services, principal: CurrentPrincipal) -> MeModel:
     if account is None:
         raise NotAuthenticated("This account no longer exists.")
     return MeModel.of(account)
+
+
+async def _record_login(tx: Transaction, account: Account, origin: Origin, details: Details | None = None) -> None:
+    by, target = of_user(origin, account.user.id), Target("user", str(account.user.id))
+    await Audit(tx).append(account.tenant.id, by, Action.USER_LOGIN, target, details)
+
+
+async def _record_refusal(services: GatewayServices, account: Account, origin: Origin) -> None:
+    target = Target("user", str(account.user.id))
+    try:
+        async with system_tx(services.db) as tx:
+            await Audit(tx).append(account.tenant.id, origin, Action.USER_LOGIN_REFUSED, target)
+    except AppError as error:
+        log.error("audit.refused_login_lost", tenant_id=str(account.tenant.id), error=type(error).__name__)
 
 
 async def _renewed_hash(services: GatewayServices, account: Account, password: str) -> str | None:

@@ -4,6 +4,7 @@ from fastapi import FastAPI
 
 from deployments.gateway import (
     account_routes,
+    audit_routes,
     billing_routes,
     chatbot_routes,
     feedback_routes,
@@ -45,6 +46,7 @@ def build_app(services: GatewayServices) -> FastAPI:
         feedback_routes,
         visitor_routes,
         billing_routes,
+        audit_routes,
         health_routes,
     ):
         app.include_router(module.router)

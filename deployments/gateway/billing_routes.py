@@ -13,6 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from billing.signature import MAX_BYTES
 from billing.subscriptions import Billing
 from configs.tables import load_plans
+from deployments.gateway.origin import CurrentOrigin
 from deployments.gateway.principal import CurrentOwner, CurrentPrincipal
 from deployments.gateway.services import Services
 from domain.errors import AppError, TooLarge
@@ -89,9 +90,11 @@ async def list_plans() -> PlanList:
 
 
 @router.post("/subscriptions", status_code=201)
-async def subscribe(body: SubscriptionRequest, principal: CurrentOwner, billing: CurrentBilling) -> SubscriptionModel:
+async def subscribe(
+    body: SubscriptionRequest, principal: CurrentOwner, billing: CurrentBilling, origin: CurrentOrigin
+) -> SubscriptionModel:
     """Begin, change or (with the free plan) end the subscription."""
-    state = await billing.subscribe(principal.tenant_id, body.plan, body.payment_method)
+    state = await billing.subscribe(principal.tenant_id, body.plan, body.payment_method, origin)
     return SubscriptionModel(**asdict(state))
 
 

@@ -10,11 +10,14 @@ from pydantic import ValidationError
 from billing.entitlements import locked_plan_of
 from configs.tables import load_models
 from deployments.gateway.models import ChatbotBody, ChatbotList, ChatbotModel, VersionList, VersionModel
+from deployments.gateway.origin import CurrentOrigin
 from deployments.gateway.principal import CurrentPrincipal
 from deployments.gateway.services import GatewayServices, Services
+from domain.audit import Action, Details, Target
 from domain.chatbot import ChatbotConfig
 from domain.events import EventKind
 from domain.ids import ChatbotId
+from storage.postgres.audit import Audit
 from storage.postgres.chatbots import Chatbots
 from storage.postgres.database import tenant_tx
 from storage.postgres.documents import Documents
@@ -47,14 +50,19 @@ async def list_chatbots(services: Services, principal: CurrentPrincipal) -> Chat
 
 
 @router.post("/chatbots", status_code=201)
-async def create_chatbot(body: ChatbotBody, services: Services, principal: CurrentPrincipal) -> ChatbotModel:
+async def create_chatbot(
+    body: ChatbotBody, services: Services, principal: CurrentPrincipal, origin: CurrentOrigin
+) -> ChatbotModel:
     config = merged_config(services, ChatbotConfig(), body.config)
     async with tenant_tx(services.db, principal.tenant_id) as tx:
         # The lock makes two requests at once count one after the other.
         plan = await locked_plan_of(tx, principal.tenant_id)
         chatbots = Chatbots(tx)
         plan.allow_chatbot(await chatbots.count(principal.tenant_id))
-        return ChatbotModel.of(await chatbots.insert(principal.tenant_id, body.name, config))
+        bot = await chatbots.insert(principal.tenant_id, body.name, config)
+        target = Target("chatbot", str(bot.id))
+        await Audit(tx).append(principal.tenant_id, origin, Action.CHATBOT_CREATE, target, {"name": bot.name})
+    return ChatbotModel.of(bot)
 
 
 @router.get("/chatbots/{chatbot_id}")
@@ -64,7 +72,9 @@ async def get_chatbot(chatbot_id: UUID, services: Services, principal: CurrentPr
 
 
 @router.delete("/chatbots/{chatbot_id}", status_code=204)
-async def delete_chatbot(chatbot_id: UUID, services: Services, principal: CurrentPrincipal) -> Response:
+async def delete_chatbot(
+    chatbot_id: UUID, services: Services, principal: CurrentPrincipal, origin: CurrentOrigin
+) -> Response:
     """The bot goes with its documents and conversations; files and vectors follow by the event."""
     tenant_id, bot = principal.tenant_id, ChatbotId(chatbot_id)
     async with tenant_tx(services.db, tenant_id) as tx:
@@ -74,12 +84,14 @@ async def delete_chatbot(chatbot_id: UUID, services: Services, principal: Curren
         await chatbots.delete(tenant_id, bot)
         payload = {"chatbot_id": str(bot), "document_ids": [str(document) for document in documents]}
         await Outbox(tx).append(tenant_id, EventKind.CHATBOT_DELETED, f"chatbot:{bot}", payload)
+        details = {"documents": len(documents)}
+        await Audit(tx).append(tenant_id, origin, Action.CHATBOT_DELETE, Target("chatbot", str(bot)), details)
     return Response(status_code=204)
 
 
 @router.put("/chatbots/{chatbot_id}/config")
 async def put_config(
-    chatbot_id: UUID, body: dict[str, Any], services: Services, principal: CurrentPrincipal
+    chatbot_id: UUID, body: dict[str, Any], services: Services, principal: CurrentPrincipal, origin: CurrentOrigin
 ) -> ChatbotModel:
     """Change the fields that are given; every call makes a new version."""
     async with tenant_tx(services.db, principal.tenant_id) as tx:
@@ -87,7 +99,12 @@ async def put_config(
         await chatbots.lock(principal.tenant_id, ChatbotId(chatbot_id))
         present = await chatbots.get(principal.tenant_id, ChatbotId(chatbot_id))
         config = merged_config(services, present.config, body)
-        return ChatbotModel.of(await chatbots.add_version(present, config))
+        bot = await chatbots.add_version(present, config)
+        # Which fields, not what they say: a prompt may hold anything.
+        details: Details = {"version": bot.version, "fields": sorted(body)}
+        target = Target("chatbot", str(bot.id))
+        await Audit(tx).append(principal.tenant_id, origin, Action.CHATBOT_UPDATE, target, details)
+    return ChatbotModel.of(bot)
 
 
 @router.get("/chatbots/{chatbot_id}/config/versions")

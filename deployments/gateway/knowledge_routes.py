@@ -9,9 +9,11 @@ from fastapi import APIRouter, Query, Request, Response
 
 from billing.entitlements import locked_plan_of, plan_of
 from deployments.gateway.models import DocumentModel, DocumentPage, Limit, PassageModel, UploadModel
+from deployments.gateway.origin import CurrentOrigin
 from deployments.gateway.principal import CurrentPrincipal
 from deployments.gateway.services import GatewayServices, Services
 from deployments.gateway.upload import Upload, UploadedFile
+from domain.audit import Action, Details, Origin, Target
 from domain.documents import Block, Document, ParsedDocument
 from domain.errors import AppError, InvalidInput, NotFound
 from domain.events import EventKind
@@ -19,6 +21,7 @@ from domain.ids import ChatbotId, DocumentId, TenantId
 from pipelines.parsed_json import load_parsed
 from pipelines.parsing.detect import detect
 from storage.blobs import original_key, parsed_key
+from storage.postgres.audit import Audit
 from storage.postgres.chatbots import Chatbots
 from storage.postgres.database import tenant_tx
 from storage.postgres.documents import Documents
@@ -47,7 +50,7 @@ _MULTIPART = {
 
 @router.post("/knowledgebase/{chatbot_id}/upload", status_code=202, openapi_extra=_MULTIPART)
 async def upload_documents(
-    chatbot_id: UUID, request: Request, services: Services, principal: CurrentPrincipal
+    chatbot_id: UUID, request: Request, services: Services, principal: CurrentPrincipal, origin: CurrentOrigin
 ) -> UploadModel:
     """Store the files and queue them; a file that the bot has already is the document it was. Checks all before any."""
     tenant_id, bot = principal.tenant_id, ChatbotId(chatbot_id)
@@ -58,7 +61,7 @@ async def upload_documents(
     async with Upload(request, limit) as files:
         media_types = [_media_type(file, len(files)) for file in files]
         stored = [
-            await _store(services, tenant_id, bot, file, media_type)
+            await _store(services, tenant_id, bot, file, media_type, origin)
             for file, media_type in zip(files, media_types, strict=True)
         ]
     if any(queued for _, queued in stored):
@@ -92,13 +95,15 @@ async def get_document(
 
 @router.delete("/knowledgebase/{chatbot_id}/documents/{document_id}", status_code=204)
 async def delete_document(
-    chatbot_id: UUID, document_id: UUID, services: Services, principal: CurrentPrincipal
+    chatbot_id: UUID, document_id: UUID, services: Services, principal: CurrentPrincipal, origin: CurrentOrigin
 ) -> Response:
     """Its chunks and files follow by the event."""
     tenant_id, bot = principal.tenant_id, ChatbotId(chatbot_id)
     async with tenant_tx(services.db, tenant_id) as tx:
         document = await Documents(tx).delete(tenant_id, bot, DocumentId(document_id))
         await Outbox(tx).append(tenant_id, EventKind.DOCUMENT_DELETED, f"document:{document.id}", _payload(document))
+        target = Target("document", str(document.id))
+        await Audit(tx).append(tenant_id, origin, Action.DOCUMENT_DELETE, target, _details(document))
     return Response(status_code=204)
 
 
@@ -137,7 +142,7 @@ async def _document(services: GatewayServices, tenant_id: TenantId, chatbot_id: 
 
 
 async def _store(
-    services: GatewayServices, tenant_id: TenantId, bot: ChatbotId, file: UploadedFile, media_type: str
+    services: GatewayServices, tenant_id: TenantId, bot: ChatbotId, file: UploadedFile, media_type: str, origin: Origin
 ) -> tuple[Document, bool]:
     """The document, and whether this call queued it. The bytes are stored before the row can be seen."""
     async with tenant_tx(services.db, tenant_id) as tx:
@@ -150,11 +155,17 @@ async def _store(
             plan.allow_document(await documents.count(tenant_id, bot) - 1)
             await services.blobs.put(original_key(tenant_id, document.id), await file.read())
             await Outbox(tx).append(tenant_id, EventKind.DOCUMENT_QUEUED, f"document:{document.id}", _payload(document))
+            target = Target("document", str(document.id))
+            await Audit(tx).append(tenant_id, origin, Action.DOCUMENT_UPLOAD, target, _details(document))
     return document, queued
 
 
 def _payload(document: Document) -> dict[str, str]:
     return {"chatbot_id": str(document.chatbot_id), "document_id": str(document.id)}
+
+
+def _details(document: Document) -> Details:
+    return {"chatbot_id": str(document.chatbot_id), "name": document.name, "size": document.size}
 
 
 def _media_type(file: UploadedFile, files: int) -> str:

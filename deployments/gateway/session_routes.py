@@ -13,10 +13,13 @@ from deployments.gateway.conversation_models import (
     SessionPage,
 )
 from deployments.gateway.models import Limit
+from deployments.gateway.origin import ChatterOrigin
 from deployments.gateway.principal import ChatterOfBot
 from deployments.gateway.services import Services
+from domain.audit import Action, Details, Target
 from domain.errors import Forbidden
 from domain.ids import ChatbotId, SessionId, TurnId
+from storage.postgres.audit import Audit
 from storage.postgres.chatbots import Chatbots
 from storage.postgres.database import tenant_tx
 from storage.postgres.messages import Messages
@@ -50,7 +53,12 @@ async def list_sessions(
 
 @router.patch("/chatbots/{chatbot_id}/sessions/{session_id}")
 async def change_session(
-    chatbot_id: UUID, session_id: UUID, body: SessionChange, services: Services, chatter: ChatterOfBot
+    chatbot_id: UUID,
+    session_id: UUID,
+    body: SessionChange,
+    services: Services,
+    chatter: ChatterOfBot,
+    origin: ChatterOrigin,
 ) -> SessionModel:
     """Rename, close or open again; the tenant's people also choose the active branch."""
     if body.head_turn_id is not None and chatter.visitor_id is not None:
@@ -61,20 +69,26 @@ async def change_session(
         head = None
         if body.head_turn_id is not None:
             head = await Messages(tx).newest_leaf(chatter.tenant_id, session.id, TurnId(body.head_turn_id))
-        return SessionModel.of(
-            await sessions.update(
-                chatter.tenant_id, session.id, title=body.title, closed=body.closed, head_turn_id=head
-            )
+        changed = await sessions.update(
+            chatter.tenant_id, session.id, title=body.title, closed=body.closed, head_turn_id=head
         )
+        target = Target("session", str(session.id))
+        details: Details = {"chatbot_id": str(chatbot_id), "fields": sorted(body.model_dump(exclude_none=True))}
+        await Audit(tx).append(chatter.tenant_id, origin, Action.SESSION_UPDATE, target, details)
+    return SessionModel.of(changed)
 
 
 @router.delete("/chatbots/{chatbot_id}/sessions/{session_id}", status_code=204)
-async def delete_session(chatbot_id: UUID, session_id: UUID, services: Services, chatter: ChatterOfBot) -> Response:
+async def delete_session(
+    chatbot_id: UUID, session_id: UUID, services: Services, chatter: ChatterOfBot, origin: ChatterOrigin
+) -> Response:
     """The session goes with its messages; what was billed stays."""
     async with tenant_tx(services.db, chatter.tenant_id) as tx:
         sessions = Sessions(tx)
         session = await sessions.get_for(chatter, SessionId(session_id), ChatbotId(chatbot_id))
         await sessions.delete(chatter.tenant_id, session.id)
+        target, details = Target("session", str(session.id)), {"chatbot_id": str(chatbot_id)}
+        await Audit(tx).append(chatter.tenant_id, origin, Action.SESSION_DELETE, target, details)
     return Response(status_code=204)
 
 

@@ -1,7 +1,6 @@
 """Access tokens of people and of visitors (JWT, HS256, short-lived) and opaque refresh tokens; a key per purpose."""
 
 import hashlib
-import hmac
 import secrets
 import time
 from collections.abc import Iterator
@@ -15,6 +14,7 @@ from jose import jwt
 from configs.settings import Settings
 from domain.errors import NotAuthenticated
 from domain.ids import ChatbotId, TenantId, UserId, VisitorId
+from domain.keys import derive_key
 from domain.tenancy import Chatter, Principal, Role
 
 MAX_TOKEN_BYTES = 8 * 1024
@@ -24,11 +24,6 @@ VISITOR_GRACE_SECONDS = 30 * 86_400
 _ALGORITHM = "HS256"
 _OPTIONS = {f"require_{claim}": True for claim in ("iat", "iss", "sub")} | {"verify_aud": False}
 """Requiring a claim also checks it: the audience and, for one caller, the end are checked here instead."""
-
-
-def derive_key(secret: str, purpose: str) -> bytes:
-    """32 bytes for one purpose, so that no key serves two. Source: HKDF-Expand, RFC 5869, first block."""
-    return hmac.digest(secret.encode(), f"loquent:{purpose}".encode() + b"\x01", "sha256")
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,7 +86,8 @@ class AccessTokens:
             if claims["aud"] == self._visitor_audience:
                 chatter = self._visitor(claims)
             else:
-                chatter = Chatter(self._principal(claims).tenant_id)
+                person = self._principal(claims)
+                chatter = Chatter(person.tenant_id, user_id=person.user_id)
             return VerifiedChatter(chatter, float(claims["exp"]))
 
     def verify_returning(self, token: str) -> Chatter:

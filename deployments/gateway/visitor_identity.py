@@ -3,8 +3,8 @@
 import hmac
 
 from configs.settings import Settings
-from deployments.gateway.tokens import derive_key
 from domain.ids import ChatbotId, TenantId
+from domain.keys import derive_key
 
 
 def identity_secret(settings: Settings, tenant_id: TenantId, chatbot_id: ChatbotId) -> str:

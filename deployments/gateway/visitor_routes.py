@@ -5,7 +5,6 @@ from uuid import UUID
 import structlog
 from fastapi import APIRouter
 
-from deployments.gateway.account_routes import Client
 from deployments.gateway.conversation_models import (
     IdentitySecretModel,
     VisitorBody,
@@ -14,14 +13,17 @@ from deployments.gateway.conversation_models import (
     VisitorPage,
 )
 from deployments.gateway.models import Limit
+from deployments.gateway.origin import Client, CurrentOrigin
 from deployments.gateway.principal import CurrentOwner, CurrentPrincipal
 from deployments.gateway.rate_window import count_attempt
 from deployments.gateway.services import GatewayServices, Services
 from deployments.gateway.tokens import VISITOR_SECONDS
 from deployments.gateway.visitor_identity import identity_secret, signed
+from domain.audit import Action, Target
 from domain.chatbot import Chatbot
 from domain.errors import InvalidInput, NotAuthenticated, NotFound, RateLimited
 from domain.ids import ChatbotId, VisitorId
+from storage.postgres.audit import Audit
 from storage.postgres.chatbots import Chatbots
 from storage.postgres.database import Transaction, system_tx, tenant_tx
 from storage.postgres.visitors import Visitors
@@ -72,10 +74,14 @@ async def list_visitors(
 
 
 @router.get("/chatbots/{chatbot_id}/identity-secret")
-async def get_identity_secret(chatbot_id: UUID, services: Services, owner: CurrentOwner) -> IdentitySecretModel:
+async def get_identity_secret(
+    chatbot_id: UUID, services: Services, owner: CurrentOwner, origin: CurrentOrigin
+) -> IdentitySecretModel:
     """What the tenant's server signs the names of its people with."""
     async with tenant_tx(services.db, owner.tenant_id) as tx:
         bot = await Chatbots(tx).get(owner.tenant_id, ChatbotId(chatbot_id))
+        target = Target("chatbot", str(bot.id))
+        await Audit(tx).append(owner.tenant_id, origin, Action.IDENTITY_SECRET_READ, target)
     return IdentitySecretModel(secret=identity_secret(services.settings, owner.tenant_id, bot.id))
 
 

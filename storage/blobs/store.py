@@ -70,6 +70,16 @@ class BlobStore:
         with suppress(FileNotFoundError):
             await asyncio.to_thread(self._files.rm, path, recursive=True)
 
+    async def list_keys(self, prefix: str) -> list[str]:
+        """The keys under the folder `prefix`, sorted; none when there is no such folder."""
+        path = self._path(prefix.removesuffix("/"))
+        with suppress(FileNotFoundError):
+            found: list[str] = await asyncio.to_thread(self._files.find, path)
+            keys = (name.removeprefix(self._root).lstrip("/") for name in found)
+            # A write that was cut short leaves a name that is no key.
+            return sorted(key for key in keys if _KEY.fullmatch(key))
+        return []
+
     def _path(self, key: str) -> str:
         if len(key) > MAX_KEY or not _KEY.fullmatch(key):
             raise ValueError("a blob key is a relative path of plain names")

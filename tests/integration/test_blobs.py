@@ -30,6 +30,15 @@ async def test_bytes_of_a_document_come_and_go(tmp_path: Path) -> None:
     await blobs.delete(original_key(tenant, other))
 
 
+async def test_the_keys_of_a_folder_are_listed(tmp_path: Path) -> None:
+    blobs = BlobStore(str(tmp_path / "objects"))
+    assert await blobs.list_keys("anchors") == []
+    for key in ("anchors/b/2.jsonl", "anchors/a/1.jsonl", "anchors-of-others/1.jsonl"):
+        await blobs.put(key, b"")
+    (tmp_path / "objects" / "anchors" / ".writing-x").write_bytes(b"")
+    assert await blobs.list_keys("anchors") == ["anchors/a/1.jsonl", "anchors/b/2.jsonl"]
+
+
 async def test_a_reader_never_sees_half_a_write(tmp_path: Path) -> None:
     blobs = BlobStore(str(tmp_path))
     versions = [bytes([number]) * 3_000_000 for number in range(4)]

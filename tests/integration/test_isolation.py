@@ -15,7 +15,7 @@ from storage.postgres.database import Database, Transaction, system_tx, tenant_t
 from storage.postgres.migrator import migrate, role_urls
 
 SECRET = "isolation-tests"
-NO_TENANT = {"users", "webhook_inbox", "schema_migrations"}
+NO_TENANT = {"users", "webhook_inbox", "audit_anchors", "schema_migrations"}
 
 SEED = """
 insert into tenants (id, name) values (%(tenant)s, 'Example');
@@ -46,6 +46,10 @@ insert into invoices (tenant_id, stripe_invoice_id, status, currency, amount_due
 insert into outbox (tenant_id, kind, aggregate, payload) values (%(tenant)s, 'k', 'a', '{}');
 insert into handled_events (consumer, event_id, tenant_id)
     select 'c', id, tenant_id from outbox where tenant_id = %(tenant)s;
+insert into audit_events (tenant_id, seq, at, actor_kind, action, target_kind, details, previous_hash, hash)
+    values (%(tenant)s, 1, now(), 'user', 'a', 't', '{}',
+            decode(repeat('00', 32), 'hex'), decode(repeat('11', 32), 'hex'));
+insert into audit_heads (tenant_id, seq, hash) values (%(tenant)s, 1, decode(repeat('11', 32), 'hex'));
 """
 """One row for one tenant in every table; `id` is shared by both tenants, as a guessed id would be."""
 
@@ -212,7 +216,7 @@ async def test_each_check_would_notice_a_hole(pair: Pair, change: str) -> None:
             await check(pair)
 
 
-@pytest.mark.parametrize("table", ["users", "webhook_inbox", "refresh_tokens"])
+@pytest.mark.parametrize("table", ["users", "webhook_inbox", "refresh_tokens", "audit_anchors"])
 async def test_what_belongs_to_no_tenant_is_closed_to_all_of_them(pair: Pair, table: str) -> None:
     with pytest.raises(psycopg.errors.InsufficientPrivilege):
         async with tenant_tx(pair.db, pair.a) as tx:

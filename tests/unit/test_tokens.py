@@ -13,12 +13,12 @@ from deployments.gateway.tokens import (
     VISITOR_GRACE_SECONDS,
     VISITOR_SECONDS,
     AccessTokens,
-    derive_key,
     hash_refresh_token,
     new_refresh_token,
 )
 from domain.errors import NotAuthenticated
 from domain.ids import ChatbotId, TenantId, UserId, VisitorId
+from domain.keys import derive_key
 from domain.tenancy import Chatter, Principal, Role
 
 PRINCIPAL = Principal(TenantId(uuid4()), UserId(uuid4()), Role.ADMIN)
@@ -88,7 +88,9 @@ def test_wrong_claims_are_refused(changes: dict[str, Any]) -> None:
 
 def test_a_chatter_is_one_of_the_people_or_a_visitor() -> None:
     tokens = tokens_of()
-    assert tokens.verify_chatter(tokens.sign(PRINCIPAL)).chatter == Chatter(PRINCIPAL.tenant_id)
+    assert tokens.verify_chatter(tokens.sign(PRINCIPAL)).chatter == Chatter(
+        PRINCIPAL.tenant_id, user_id=PRINCIPAL.user_id
+    )
     verified = tokens.verify_chatter(visitor_token(tokens))
     assert verified.chatter == GUEST
     assert 0 <= time.time() + VISITOR_SECONDS - verified.expires_at <= 2

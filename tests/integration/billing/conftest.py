@@ -16,7 +16,7 @@ from billing.subscriptions import Billing
 from cluster.embedded import Running
 from configs.settings import Settings
 from deployments.gateway.billing_routes import router
-from deployments.gateway.principal import current_principal
+from deployments.gateway.principal import current_principal, request_id_of
 from domain.errors import AppError
 from domain.tenancy import Principal, Role
 from storage.postgres.accounts import Account, Accounts
@@ -75,7 +75,11 @@ async def gateway(db: Database, settings: Settings, owner: Account) -> AsyncIter
         assert isinstance(error, AppError)
         return JSONResponse({"error": {"code": error.code, "message": error.message}}, error.status)
 
+    async def request_id() -> str:
+        return "request-1"
+
     app.dependency_overrides[current_principal] = principal
+    app.dependency_overrides[request_id_of] = request_id
     app.add_exception_handler(AppError, answer)
     async with app.router.lifespan_context(app):
         yield app

@@ -13,6 +13,7 @@ from billing.account import StripeAccount
 from billing.entitlements import locked_plan_of, plan_of
 from billing.subscriptions import Billing
 from configs.settings import Settings
+from domain.audit import ActorKind, Origin
 from domain.errors import AppError
 from storage.postgres.accounts import Account, Accounts
 from storage.postgres.database import Database, system_tx, tenant_tx
@@ -141,7 +142,7 @@ async def test_stripe_out_of_reach_is_a_sentence(db: Database, owner: Account) -
     for nowhere in (settings, Settings(stripe_base_url=None)):
         billing = Billing.open(db, nowhere)
         with pytest.raises(AppError) as refused:
-            await billing.subscribe(owner.tenant.id, "pro", GOOD)
+            await billing.subscribe(owner.tenant.id, "pro", GOOD, Origin(ActorKind.ANONYMOUS))
         assert refused.value.status == 503
         assert "127.0.0.1" not in refused.value.message
         assert (await billing.current(owner.tenant.id)).plan == "free"

@@ -14,7 +14,8 @@ from billing.subscriptions import Billing
 from cluster.embedded import EmbeddedStripe
 from configs.settings import Settings
 from storage.postgres.accounts import Account
-from storage.postgres.database import Database, system_tx
+from storage.postgres.audit import Audit
+from storage.postgres.database import Database, system_tx, tenant_tx
 from tests.fixtures.stripe_double import WEBHOOK_SECRET, signed
 from tests.integration.billing.questions import (
     GOOD,
@@ -87,6 +88,12 @@ async def test_webhooks_in_the_wrong_order_end_in_the_present_state(
     await send(api, event("customer.subscription.updated", present))
     assert await plan_key(db, owner.tenant.id) == "free"
     assert [told["plan"] for told in await events_of(db, owner.tenant.id)] == ["pro", "free"]
+    async with tenant_tx(db, owner.tenant.id) as tx:
+        log = [event async for event in Audit(tx).whole(owner.tenant.id)]
+    assert [(event.action, event.actor_kind) for event in log] == [("plan.checkout", "user"), ("plan.change", "stripe")]
+    assert (log[0].actor_id, log[0].details) == (str(owner.user.id), {"plan": "pro", "status": "active"})
+    cause = "customer.subscription.deleted"
+    assert log[1].details == {"plan": "free", "before": "pro", "cause": cause}
 
 
 async def test_failed_event_is_kept_and_comes_again(
