@@ -7,6 +7,7 @@ import structlog
 from fastapi import APIRouter, Depends, Request, Response
 
 from configs.settings import DEMO_EMAIL
+from deployments.gateway.client_address import client_of
 from deployments.gateway.login_limit import check_login_rate
 from deployments.gateway.models import GrantModel, LoginBody, MeModel, RefreshBody, RegisterBody, account_parts
 from deployments.gateway.principal import CurrentPrincipal
@@ -24,11 +25,11 @@ _WRONG = "The e-mail address or the password is wrong."
 _STALE = "The session has ended; sign in again."
 
 
-def client_of(request: Request) -> str:
-    return request.client.host if request.client else ""
+def address_of(request: Request) -> str:
+    return client_of(request.scope).address
 
 
-Client = Annotated[str, Depends(client_of)]
+Client = Annotated[str, Depends(address_of)]
 
 
 @router.post("/auth/register", status_code=201)

@@ -15,6 +15,7 @@ from deployments.gateway import (
     visitor_routes,
 )
 from deployments.gateway.body_limit import BodyLimit
+from deployments.gateway.client_address import TrustedProxies
 from deployments.gateway.documentation import install_documentation
 from deployments.gateway.errors import install_error_handlers
 from deployments.gateway.page import ChatPage
@@ -49,9 +50,11 @@ def build_app(services: GatewayServices) -> FastAPI:
     ):
         app.include_router(module.router)
     install_documentation(app)
-    app.router.default = ChatPage(services.page_dir)
+    app.router.default = ChatPage(services.page_dir, services.settings.frame_ancestors)
     # The last one added is the outermost.
     app.add_middleware(BodyLimit, limit=services.settings.max_body_bytes, streamed=("/knowledgebase/",))
     app.add_middleware(SocketDoor, services=services)
-    app.add_middleware(RequestContext, metrics=services.metrics)
+    app.add_middleware(
+        RequestContext, metrics=services.metrics, proxies=TrustedProxies(services.settings.trusted_proxies)
+    )
     return app
