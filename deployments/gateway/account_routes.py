@@ -8,9 +8,9 @@ from fastapi import APIRouter, Depends, Request, Response
 
 from configs.settings import DEMO_EMAIL
 from deployments.gateway.client_address import client_of
-from deployments.gateway.login_limit import check_login_rate
 from deployments.gateway.models import GrantModel, LoginBody, MeModel, RefreshBody, RegisterBody, account_parts
 from deployments.gateway.principal import CurrentPrincipal
+from deployments.gateway.rate_limits import Kind
 from deployments.gateway.services import GatewayServices, Services
 from deployments.gateway.tokens import hash_refresh_token, new_refresh_token
 from domain.errors import NotAuthenticated, NotFound
@@ -35,7 +35,7 @@ Client = Annotated[str, Depends(address_of)]
 @router.post("/auth/register", status_code=201)
 async def register(body: RegisterBody, services: Services, client: Client) -> GrantModel:
     """A new tenant with its owner, signed in."""
-    await check_login_rate(services.redis, client, body.email)
+    await _count_attempt(services, client, body.email)
     password_hash = await services.passwords.hash(body.password)
     async with system_tx(services.db) as tx:
         account = await Accounts(tx).create(body.email, password_hash, body.company)
@@ -46,7 +46,7 @@ async def register(body: RegisterBody, services: Services, client: Client) -> Gr
 
 @router.post("/auth/login")
 async def log_in(body: LoginBody, services: Services, client: Client) -> GrantModel:
-    await check_login_rate(services.redis, client, body.email)
+    await _count_attempt(services, client, body.email)
     async with system_tx(services.db) as tx:
         account = await Accounts(tx).find_by_email(body.email)
     # Without an account the check takes as long: the answer's time does not tell who has one.
@@ -110,6 +110,12 @@ async def me(services: Services, principal: CurrentPrincipal) -> MeModel:
     if account is None:
         raise NotAuthenticated("This account no longer exists.")
     return MeModel.of(account)
+
+
+async def _count_attempt(services: GatewayServices, client: str, email: str) -> None:
+    """Slows down guessing from one address, without shutting out the owner at another. Raises RateLimited."""
+    subject = {"address+account": f"{client}|{email.lower()}"}
+    await services.limits.require(Kind.ACCOUNT, subject, "Too many attempts to sign in; try again in a minute.")
 
 
 async def _renewed_hash(services: GatewayServices, account: Account, password: str) -> str | None:

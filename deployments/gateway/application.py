@@ -19,6 +19,7 @@ from deployments.gateway.client_address import TrustedProxies
 from deployments.gateway.documentation import install_documentation
 from deployments.gateway.errors import install_error_handlers
 from deployments.gateway.page import ChatPage
+from deployments.gateway.rate_door import RateDoor
 from deployments.gateway.request_context import RequestContext
 from deployments.gateway.services import GatewayServices
 from deployments.gateway.socket_door import SocketDoor
@@ -53,6 +54,7 @@ def build_app(services: GatewayServices) -> FastAPI:
     app.router.default = ChatPage(services.page_dir, services.settings.frame_ancestors)
     # The last one added is the outermost.
     app.add_middleware(BodyLimit, limit=services.settings.max_body_bytes, streamed=("/knowledgebase/",))
+    app.add_middleware(RateDoor, services=services)
     app.add_middleware(SocketDoor, services=services)
     app.add_middleware(
         RequestContext, metrics=services.metrics, proxies=TrustedProxies(services.settings.trusted_proxies)
