@@ -18,6 +18,7 @@ from deployments.gateway.body_limit import BodyLimit
 from deployments.gateway.client_address import TrustedProxies
 from deployments.gateway.documentation import install_documentation
 from deployments.gateway.errors import install_error_handlers
+from deployments.gateway.idempotency import Idempotency
 from deployments.gateway.page import ChatPage
 from deployments.gateway.rate_door import RateDoor
 from deployments.gateway.request_context import RequestContext
@@ -53,6 +54,7 @@ def build_app(services: GatewayServices) -> FastAPI:
     install_documentation(app)
     app.router.default = ChatPage(services.page_dir, services.settings.frame_ancestors)
     # The last one added is the outermost.
+    app.add_middleware(Idempotency, services=services)
     app.add_middleware(BodyLimit, limit=services.settings.max_body_bytes, streamed=("/knowledgebase/",))
     app.add_middleware(RateDoor, services=services)
     app.add_middleware(SocketDoor, services=services)
