@@ -1,6 +1,7 @@
 """The FastAPI application of the gateway, made from its services."""
 
 from fastapi import FastAPI
+from starlette.middleware.cors import CORSMiddleware
 
 from deployments.gateway import (
     account_routes,
@@ -24,6 +25,17 @@ from deployments.gateway.rate_door import RateDoor
 from deployments.gateway.request_context import RequestContext
 from deployments.gateway.services import GatewayServices
 from deployments.gateway.socket_door import SocketDoor
+
+EXPOSED_HEADERS = (
+    "Idempotency-Replayed",
+    "RateLimit-Limit",
+    "RateLimit-Policy",
+    "RateLimit-Remaining",
+    "RateLimit-Reset",
+    "Retry-After",
+    "X-Request-ID",
+)
+"""What a page of an allowed origin may read of an answer, beside its content."""
 
 
 def build_app(services: GatewayServices) -> FastAPI:
@@ -57,6 +69,14 @@ def build_app(services: GatewayServices) -> FastAPI:
     app.add_middleware(Idempotency, services=services)
     app.add_middleware(BodyLimit, limit=services.settings.max_body_bytes, streamed=("/knowledgebase/",))
     app.add_middleware(RateDoor, services=services)
+    # Tokens travel in a header of their own, so no origin is ever allowed credentials.
+    app.add_middleware(
+        CORSMiddleware,
+        allow_origins=services.settings.allowed_origins,
+        allow_methods=("GET", "POST", "PUT", "PATCH", "DELETE"),
+        allow_headers=("Authorization", "Content-Type", "Idempotency-Key", "X-Request-ID"),
+        expose_headers=EXPOSED_HEADERS,
+    )
     app.add_middleware(SocketDoor, services=services)
     app.add_middleware(
         RequestContext, metrics=services.metrics, proxies=TrustedProxies(services.settings.trusted_proxies)

@@ -1,4 +1,4 @@
-"""The edge of the gateway: security headers, who may frame the page, and whose address counts."""
+"""The edge of the gateway: security headers, who may frame the page, whose address counts, and other origins."""
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -68,3 +68,46 @@ async def test_the_log_names_the_client_and_not_what_it_claims(rig: GatewayRig) 
             await behind_proxy.get("/me", headers=told)
             await direct.get("/me", headers=told)
     assert [entry["client"] for entry in logs if entry["event"] == "request"] == ["198.51.100.4", "203.0.113.9"]
+
+
+SHOP = "https://shop.example"
+
+
+def preflight(origin: str, method: str = "POST", headers: str = "authorization, content-type") -> dict[str, str]:
+    return {
+        "Origin": origin,
+        "Access-Control-Request-Method": method,
+        "Access-Control-Request-Headers": headers,
+    }
+
+
+async def test_an_allowed_origin_may_call_and_read(rig: GatewayRig) -> None:
+    tenant = await rig.register()
+    async with edge(rig, allowed_origins=(SHOP,)) as http:
+        asked = await http.options("/chatbots", headers=preflight(SHOP, headers="authorization, idempotency-key"))
+        answer = await http.get("/chatbots", headers={"Origin": SHOP, **tenant.headers})
+        refused = await http.get("/chatbots", headers={"Origin": SHOP})
+        limits = await http.post("/chatbots", headers={"Origin": SHOP, "Content-Length": "x"})
+    assert asked.status_code == 200
+    assert "POST" in asked.headers["access-control-allow-methods"]
+    assert "Idempotency-Key" in asked.headers["access-control-allow-headers"]
+    for found in (asked, answer, refused, limits):
+        assert found.headers["access-control-allow-origin"] == SHOP
+        assert "Origin" in found.headers["vary"]
+        assert "access-control-allow-credentials" not in found.headers
+    assert (answer.status_code, refused.status_code, limits.status_code) == (200, 401, 400)
+    assert "RateLimit-Remaining" in answer.headers["access-control-expose-headers"]
+
+
+async def test_other_origins_are_told_nothing(rig: GatewayRig) -> None:
+    foreign = ("https://shop.example.evil.example", "http://shop.example", "https://shop.example:8443", "null", "*")
+    async with edge(rig, allowed_origins=(SHOP,)) as some, edge(rig) as none:
+        for http, origins in ((some, foreign), (none, (*foreign, SHOP))):
+            for origin in origins:
+                asked = await http.options("/chatbots", headers=preflight(origin))
+                answer = await http.get("/chatbots", headers={"Origin": origin})
+                assert asked.status_code == 400
+                assert "access-control-allow-origin" not in asked.headers
+                assert "access-control-allow-origin" not in answer.headers
+        assert (await some.options("/chatbots", headers=preflight(SHOP, "TRACE"))).status_code == 400
+        assert (await some.options("/chatbots", headers=preflight(SHOP, headers="x-evil"))).status_code == 400
