@@ -67,7 +67,9 @@ def build_app(services: GatewayServices) -> FastAPI:
     app.router.default = ChatPage(services.page_dir, services.settings.frame_ancestors)
     # The last one added is the outermost.
     app.add_middleware(Idempotency, services=services)
-    app.add_middleware(BodyLimit, limit=services.settings.max_body_bytes, streamed=("/knowledgebase/",))
+    app.add_middleware(
+        BodyLimit, limit=services.settings.max_body_bytes, streamed=("/knowledgebase/",), raw=("/webhooks/",)
+    )
     app.add_middleware(RateDoor, services=services)
     # Tokens travel in a header of their own, so no origin is ever allowed credentials.
     app.add_middleware(
