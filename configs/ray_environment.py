@@ -20,6 +20,11 @@ def ray_environment(max_connections: int = 7_800) -> dict[str, str]:
         "RAY_SERVE_PROXY_HEALTH_CHECK_PERIOD_S": "1",
         "RAY_SERVE_PROXY_HEALTH_CHECK_TIMEOUT_S": "2",
         "RAY_SERVE_HAPROXY_MAXCONN": str(max_connections),
+        # The template of HAProxy's configuration has no place for this line, so it rides on one that it has: HAProxy
+        # adds the address of whoever called it as the last one in X-Forwarded-For (deployments/gateway/client_address).
+        "RAY_SERVE_HAPROXY_RETRY_ON": "conn-failure\n    option forwardfor",
+        # uvicorn would believe the first header it finds, and hide the peer: the gateway reads it itself.
+        "FORWARDED_ALLOW_IPS": "",
         "RAY_USAGE_STATS_ENABLED": "0",
         # Many small actors start at once on purpose; Ray would warn about it on the terminal.
         "RAY_worker_maximum_startup_concurrency": "8",

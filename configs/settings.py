@@ -1,15 +1,37 @@
 """The one frozen Settings object: environment and `.env`, read once at the edge and passed in."""
 
+import re
+from ipaddress import ip_network
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
 from urllib.parse import quote, urlsplit, urlunsplit
 
-from pydantic import AliasChoices, Field, SecretStr
+from pydantic import AfterValidator, AliasChoices, Field, SecretStr
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 DEMO_EMAIL = "demo@loquent.example"
 DEMO_PASSWORD = "loquent-demo"  # noqa: S105 - public on purpose
 """Log-in of the demo tenant; it exists on local installations only."""
+
+_HOST = re.compile(r"(?:[a-z0-9.-]+|\[[0-9a-f:.]+\])(?::[0-9]{1,5})?")
+
+
+def _checked_origin(origin: str) -> str:
+    """Exactly what a browser sends as Origin. Raises ValueError, also for `*`: answers carry personal data."""
+    parts = urlsplit(origin)
+    if parts.scheme not in ("http", "https") or not _HOST.fullmatch(parts.netloc):
+        raise ValueError("an origin is `https://host` or `https://host:port`")
+    if origin != f"{parts.scheme}://{parts.netloc}":
+        raise ValueError("an origin ends with its host or port")
+    return origin
+
+
+def _checked_network(network: str) -> str:
+    return str(ip_network(network))
+
+
+Origins = tuple[Annotated[str, AfterValidator(_checked_origin)], ...]
+Networks = tuple[Annotated[str, AfterValidator(_checked_network)], ...]
 
 
 class Settings(BaseSettings):
@@ -45,8 +67,13 @@ class Settings(BaseSettings):
     refresh_token_days: int = Field(30, ge=1)
     token_issuer: str = "loquent"  # noqa: S105 - a name
     token_audience: str = "loquent-api"  # noqa: S105 - a name
-    allowed_origins: tuple[str, ...] = Field(
-        (), description="Origins beside our own that may open sockets and call the API."
+    allowed_origins: Origins = Field((), description="Origins beside our own that may open sockets and call the API.")
+    frame_ancestors: Origins = Field((), description="Origins whose pages may show the chat page in a frame.")
+    trusted_proxies: Networks = Field(
+        (), description="Networks of proxies, beside loopback, whose word about the client's address counts."
+    )
+    rate_limit_factor: float = Field(
+        1.0, gt=0, description="Multiplies every limit of calls in deployments/gateway/rate_limits.py."
     )
 
     default_model: str = Field("smollm2-135m", description="The key of configs/models.yaml that `default` means.")

@@ -6,10 +6,10 @@ import structlog
 from fastapi import APIRouter, Response
 
 from configs.settings import DEMO_EMAIL
-from deployments.gateway.login_limit import check_login_rate
 from deployments.gateway.models import GrantModel, LoginBody, MeModel, RefreshBody, RegisterBody, account_parts
 from deployments.gateway.origin import AnonymousOrigin, Client, of_user
 from deployments.gateway.principal import CurrentPrincipal
+from deployments.gateway.rate_limits import Kind
 from deployments.gateway.services import GatewayServices, Services
 from deployments.gateway.tokens import hash_refresh_token, new_refresh_token
 from deployments.gateway.unattended import unattended
@@ -30,7 +30,7 @@ _STALE = "The session has ended; sign in again."
 @router.post("/auth/register", status_code=201)
 async def register(body: RegisterBody, services: Services, client: Client, origin: AnonymousOrigin) -> GrantModel:
     """A new tenant with its owner, signed in."""
-    await check_login_rate(services.redis, client, body.email)
+    await _count_attempt(services, client, body.email)
     password_hash = await services.passwords.hash(body.password)
     async with system_tx(services.db) as tx:
         account = await Accounts(tx).create(body.email, password_hash, body.company)
@@ -43,7 +43,7 @@ async def register(body: RegisterBody, services: Services, client: Client, origi
 
 @router.post("/auth/login")
 async def log_in(body: LoginBody, services: Services, client: Client, origin: AnonymousOrigin) -> GrantModel:
-    await check_login_rate(services.redis, client, body.email)
+    await _count_attempt(services, client, body.email)
     async with system_tx(services.db) as tx:
         account = await Accounts(tx).find_by_email(body.email)
     # Without an account the check takes as long: the answer's time does not tell who has one.
@@ -131,6 +131,12 @@ async def _record_refusal(services: GatewayServices, account: Account, origin: O
             await Audit(tx).append(account.tenant.id, origin, Action.USER_LOGIN_REFUSED, target)
     except AppError as error:
         log.error("audit.refused_login_lost", tenant_id=str(account.tenant.id), error=type(error).__name__)
+
+
+async def _count_attempt(services: GatewayServices, client: str, email: str) -> None:
+    """Slows down guessing from one address, without shutting out the owner at another. Raises RateLimited."""
+    subject = {"address+account": f"{client}|{email.lower()}"}
+    await services.limits.require(Kind.ACCOUNT, subject, "Too many attempts to sign in; try again in a minute.")
 
 
 async def _renewed_hash(services: GatewayServices, account: Account, password: str) -> str | None:

@@ -29,7 +29,7 @@ async def answer(events: AsyncGenerator[Event, None], request: Request, request_
         return StreamingResponse(
             _server_sent(ack, events, request_id),
             media_type="text/event-stream",
-            headers={"Cache-Control": "no-cache", "X-Accel-Buffering": "no"},
+            headers={"Cache-Control": "no-store", "X-Accel-Buffering": "no"},
         )
     await _close(events)
     accepted = AcceptedModel(turn_id=ack["turn"], message_id=ack["message_id"], duplicate=ack["duplicate"])

@@ -1,6 +1,7 @@
 """The FastAPI application of the gateway, made from its services."""
 
 from fastapi import FastAPI
+from starlette.middleware.cors import CORSMiddleware
 
 from deployments.gateway import (
     account_routes,
@@ -16,12 +17,26 @@ from deployments.gateway import (
     visitor_routes,
 )
 from deployments.gateway.body_limit import BodyLimit
+from deployments.gateway.client_address import TrustedProxies
 from deployments.gateway.documentation import install_documentation
 from deployments.gateway.errors import install_error_handlers
+from deployments.gateway.idempotency import Idempotency
 from deployments.gateway.page import ChatPage
+from deployments.gateway.rate_door import RateDoor
 from deployments.gateway.request_context import RequestContext
 from deployments.gateway.services import GatewayServices
 from deployments.gateway.socket_door import SocketDoor
+
+EXPOSED_HEADERS = (
+    "Idempotency-Replayed",
+    "RateLimit-Limit",
+    "RateLimit-Policy",
+    "RateLimit-Remaining",
+    "RateLimit-Reset",
+    "Retry-After",
+    "X-Request-ID",
+)
+"""What a page of an allowed origin may read of an answer, beside its content."""
 
 
 def build_app(services: GatewayServices) -> FastAPI:
@@ -51,9 +66,23 @@ def build_app(services: GatewayServices) -> FastAPI:
     ):
         app.include_router(module.router)
     install_documentation(app)
-    app.router.default = ChatPage(services.page_dir)
+    app.router.default = ChatPage(services.page_dir, services.settings.frame_ancestors)
     # The last one added is the outermost.
-    app.add_middleware(BodyLimit, limit=services.settings.max_body_bytes, streamed=("/knowledgebase/",))
+    app.add_middleware(Idempotency, services=services)
+    app.add_middleware(
+        BodyLimit, limit=services.settings.max_body_bytes, streamed=("/knowledgebase/",), raw=("/webhooks/",)
+    )
+    app.add_middleware(RateDoor, services=services)
+    # Tokens travel in a header of their own, so no origin is ever allowed credentials.
+    app.add_middleware(
+        CORSMiddleware,
+        allow_origins=services.settings.allowed_origins,
+        allow_methods=("GET", "POST", "PUT", "PATCH", "DELETE"),
+        allow_headers=("Authorization", "Content-Type", "Idempotency-Key", "X-Request-ID"),
+        expose_headers=EXPOSED_HEADERS,
+    )
     app.add_middleware(SocketDoor, services=services)
-    app.add_middleware(RequestContext, metrics=services.metrics)
+    app.add_middleware(
+        RequestContext, metrics=services.metrics, proxies=TrustedProxies(services.settings.trusted_proxies)
+    )
     return app

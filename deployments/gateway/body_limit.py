@@ -1,36 +1,48 @@
-"""Middleware that reads small bodies whole, so that one too large is refused before anything parses it."""
+"""Middleware that reads small bodies whole: too large, or JSON of two meanings, is refused before it is parsed."""
 
 from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from deployments.gateway.errors import error_response, request_id_in
-from domain.errors import InvalidInput, TooLarge
+from deployments.gateway.json_body import check_body
+from domain.errors import AppError, InvalidInput, TooLarge
 
 
 class BodyLimit:
-    """Bodies over `limit` bytes get 413, also chunked ones; paths under `streamed` check their own."""
+    """Bodies over `limit` bytes get 413, also chunked ones; POSTs to paths under `streamed` check their own.
 
-    def __init__(self, app: ASGIApp, limit: int, streamed: tuple[str, ...]) -> None:
+    Paths under `raw` take bytes as they are: they are signed.
+    """
+
+    def __init__(self, app: ASGIApp, limit: int, streamed: tuple[str, ...], raw: tuple[str, ...]) -> None:
         self._app = app
         self._limit = limit
         self._streamed = streamed
+        self._raw = raw
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http" or (scope["method"] == "POST" and scope["path"].startswith(self._streamed)):
             await self._app(scope, receive, send)
             return
-        length = Headers(scope=scope).get("content-length", "0")
-        if not (length.isascii() and length.isdigit()):
-            await error_response(InvalidInput("Content-Length must be a number."), request_id_in(scope))(
-                scope, receive, send
-            )
-            return
-        body = None if int(length) > self._limit else await self._read(receive)
-        if body is None:
-            error = TooLarge(f"The body is larger than {self._limit:,} bytes.")
+        try:
+            messages = await self._checked(scope, receive)
+        except AppError as error:
             await error_response(error, request_id_in(scope))(scope, receive, send)
             return
-        await self._app(scope, _replay(body, receive), send)
+        await self._app(scope, _replay(messages, receive), send)
+
+    async def _checked(self, scope: Scope, receive: Receive) -> list[Message]:
+        """The messages of the body. Raises InvalidInput, TooLarge, UnsupportedMedia."""
+        headers = Headers(scope=scope)
+        length = headers.get("content-length", "0")
+        if not (length.isascii() and length.isdigit() and len(length) < 20):
+            raise InvalidInput("Content-Length must be a number.")
+        messages = None if int(length) > self._limit else await self._read(receive)
+        if messages is None:
+            raise TooLarge(f"The body is larger than {self._limit:,} bytes.")
+        if not scope["path"].startswith(self._raw):
+            check_body(headers, b"".join(message.get("body", b"") for message in messages))
+        return messages
 
     async def _read(self, receive: Receive) -> list[Message] | None:
         """The messages of the body, or None when it passes the limit."""

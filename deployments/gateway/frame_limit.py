@@ -1,7 +1,9 @@
-"""A token bucket that bounds how fast one socket may send frames."""
+"""Bounds how fast one socket may send frames."""
 
 import time
 from collections.abc import Callable
+
+from domain.token_bucket import TokenBucket
 
 PER_SECOND = 20.0
 BURST = 60.0
@@ -10,25 +12,17 @@ MAX_REFUSALS = 200
 
 
 class FrameLimit:
-    __slots__ = ("_at", "_clock", "_refused", "_tokens")
+    __slots__ = ("_bucket", "_refused")
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
-        self._clock = clock
-        self._tokens = BURST
-        self._at = clock()
+        self._bucket = TokenBucket(BURST, PER_SECOND, clock)
         self._refused = 0
 
     def allow(self) -> bool:
         """Take one token; False when there is none."""
-        now = self._clock()
-        self._tokens = min(BURST, self._tokens + (now - self._at) * PER_SECOND)
-        self._at = now
-        if self._tokens < 1:
-            self._refused += 1
-            return False
-        self._tokens -= 1
-        self._refused = 0
-        return True
+        allowed = self._bucket.take()
+        self._refused = 0 if allowed else self._refused + 1
+        return allowed
 
     @property
     def abused(self) -> bool:

@@ -5,17 +5,18 @@ from typing import Annotated
 
 from fastapi import Depends, Request
 
+from deployments.gateway.client_address import client_of
 from deployments.gateway.principal import CurrentChatter, CurrentPrincipal, RequestId
 from domain.audit import ActorKind, Origin
 from domain.ids import UserId
 from domain.tenancy import Chatter
 
 
-async def client_of(request: Request) -> str:
-    return request.client.host if request.client else ""
+async def client_address(request: Request) -> str:
+    return client_of(request.scope).address
 
 
-Client = Annotated[str, Depends(client_of)]
+Client = Annotated[str, Depends(client_address)]
 
 
 async def address_of(client: Client) -> str | None:

@@ -13,10 +13,10 @@ from domain.errors import NotFound
 
 PAGE_POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data: blob:; "
-    "font-src 'self'; connect-src 'self'; manifest-src 'self'; base-uri 'none'; form-action 'self'; "
-    "frame-ancestors 'none'"
+    "font-src 'self'; connect-src 'self'; manifest-src 'self'; object-src 'none'; base-uri 'none'; form-action 'self'"
 )
-"""Nothing from elsewhere, no inline script. The component library writes style elements, hence inline styles."""
+"""Nothing from elsewhere, no inline script. The component library writes style elements as it runs, whose hashes
+nobody knows beforehand, hence inline styles. Who may frame the page is added from the settings."""
 _API = frozenset(
     (
         "auth",
@@ -42,8 +42,10 @@ _MAX_PATH = 1_000
 class ChatPage:
     """ASGI: answers what no route has. Raises Starlette's 404 for everything that is not the page's."""
 
-    def __init__(self, folder: Path | None) -> None:
+    def __init__(self, folder: Path | None, frame_ancestors: tuple[str, ...] = ()) -> None:
         self._folder = folder.resolve() if folder else None
+        ancestors = " ".join(frame_ancestors) or "'none'"
+        self._policy = f"{PAGE_POLICY}; frame-ancestors {ancestors}"
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "websocket":
@@ -81,4 +83,4 @@ class ChatPage:
         return file if found else None
 
     def _answer(self, file: Path, cache: str) -> Response:
-        return FileResponse(file, headers={"Cache-Control": cache, "Content-Security-Policy": PAGE_POLICY})
+        return FileResponse(file, headers={"Cache-Control": cache, "Content-Security-Policy": self._policy})

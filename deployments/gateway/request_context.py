@@ -1,4 +1,4 @@
-"""Outermost middleware: request id, log context, metrics, security headers, and the last word on unknown errors."""
+"""Outermost middleware: request id, client, log context, metrics, security headers, and what unknown errors become."""
 
 import re
 import time
@@ -8,6 +8,7 @@ import structlog
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from deployments.gateway.client_address import TrustedProxies, client_of
 from deployments.gateway.errors import error_response
 from deployments.gateway.metrics import GatewayMetrics
 from domain.errors import AppError
@@ -20,30 +21,33 @@ _METHODS = frozenset(("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"
 _QUIET = frozenset(("/healthz", "/readyz", "/metrics"))
 SECURITY_HEADERS = {
     "X-Content-Type-Options": "nosniff",
-    "X-Frame-Options": "DENY",
     "Referrer-Policy": "no-referrer",
     "Cross-Origin-Opener-Policy": "same-origin",
     "Cross-Origin-Resource-Policy": "same-origin",
-    "Permissions-Policy": "camera=(), geolocation=(), microphone=()",
+    "Permissions-Policy": "camera=(), display-capture=(), geolocation=(), microphone=(), payment=(), usb=()",
     "Content-Security-Policy": "default-src 'none'; frame-ancestors 'none'; base-uri 'none'; form-action 'none'",
 }
 """For answers of the API; the page sets a policy of its own."""
+_HSTS = "max-age=31536000"
+"""A year, for this host only: its neighbours are not ours to bind. Sent only where the client came by https."""
 
 
 class RequestContext:
     """Pure ASGI: it neither buffers a stream nor runs it in another task."""
 
-    def __init__(self, app: ASGIApp, metrics: GatewayMetrics) -> None:
+    def __init__(self, app: ASGIApp, metrics: GatewayMetrics, proxies: TrustedProxies) -> None:
         self._app = app
         self._metrics = metrics
+        self._proxies = proxies
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] not in ("http", "websocket"):
             await self._app(scope, receive, send)
             return
         request_id = _request_id(scope)
-        scope.setdefault("state", {})["request_id"] = request_id
-        with structlog.contextvars.bound_contextvars(request_id=request_id):
+        client = self._proxies.client(scope)
+        scope.setdefault("state", {}).update(request_id=request_id, client=client)
+        with structlog.contextvars.bound_contextvars(request_id=request_id, client=client.address):
             if scope["type"] == "http":
                 await self._http(scope, receive, send, request_id)
             else:
@@ -61,6 +65,11 @@ class RequestContext:
                 headers["X-Request-ID"] = request_id
                 for name, value in SECURITY_HEADERS.items():
                     headers.setdefault(name, value)
+                if "frame-ancestors 'none'" in headers["Content-Security-Policy"]:
+                    # The older header knows no list, so it is left out where somebody may frame the page.
+                    headers["X-Frame-Options"] = "DENY"
+                if client_of(scope).secure:
+                    headers["Strict-Transport-Security"] = _HSTS
                 headers.setdefault("Cache-Control", "no-store")
             await send(message)
 

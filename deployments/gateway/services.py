@@ -16,6 +16,7 @@ from deployments.gateway.drain import Drain
 from deployments.gateway.metrics import GatewayMetrics
 from deployments.gateway.open_tabs import OpenTabs
 from deployments.gateway.passwords import Passwords
+from deployments.gateway.rate_limits import RateLimits
 from deployments.gateway.tokens import AccessTokens
 from domain.conversation import Question
 from domain.ids import SessionId, TenantId, TurnId
@@ -85,6 +86,7 @@ class GatewayServices:
     census: SocketCensus = field(init=False)
     tabs: OpenTabs = field(init=False)
     drain: Drain = field(init=False)
+    limits: RateLimits = field(init=False)
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "tokens", AccessTokens(self.settings))
@@ -93,6 +95,7 @@ class GatewayServices:
         object.__setattr__(self, "census", SocketCensus(self.settings.max_sockets))
         object.__setattr__(self, "tabs", OpenTabs())
         object.__setattr__(self, "drain", Drain())
+        object.__setattr__(self, "limits", RateLimits(self.redis, self.settings.rate_limit_factor))
 
 
 def services_of(connection: HTTPConnection) -> GatewayServices:

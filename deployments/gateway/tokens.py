@@ -34,6 +34,15 @@ class Verified:
 
 
 @dataclass(frozen=True, slots=True)
+class Bearer:
+    """Whoever a token speaks for, a person or a visitor."""
+
+    tenant_id: TenantId
+    subject: str
+    """Differs between any two people or visitors of the tenant."""
+
+
+@dataclass(frozen=True, slots=True)
 class VerifiedChatter:
     chatter: Chatter
     expires_at: float
@@ -89,6 +98,16 @@ class AccessTokens:
                 person = self._principal(claims)
                 chatter = Chatter(person.tenant_id, user_id=person.user_id)
             return VerifiedChatter(chatter, float(claims["exp"]))
+
+    def verify_bearer(self, token: str) -> Bearer:
+        """Accepts a person's and a visitor's token. Raises NotAuthenticated as `verify` does."""
+        with _refusing():
+            claims = self._decode(token)
+            if claims["aud"] == self._visitor_audience:
+                visitor = self._visitor(claims)
+                return Bearer(visitor.tenant_id, f"visitor:{visitor.visitor_id}")
+            principal = self._principal(claims)
+            return Bearer(principal.tenant_id, f"user:{principal.user_id}")
 
     def verify_returning(self, token: str) -> Chatter:
         """The visitor of a token that has expired at most VISITOR_GRACE_SECONDS ago. Raises NotAuthenticated."""

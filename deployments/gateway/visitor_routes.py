@@ -15,13 +15,13 @@ from deployments.gateway.conversation_models import (
 from deployments.gateway.models import Limit
 from deployments.gateway.origin import Client, CurrentOrigin
 from deployments.gateway.principal import CurrentOwner, CurrentPrincipal
-from deployments.gateway.rate_window import count_attempt
+from deployments.gateway.rate_limits import Kind
 from deployments.gateway.services import GatewayServices, Services
 from deployments.gateway.tokens import VISITOR_SECONDS
 from deployments.gateway.visitor_identity import identity_secret, signed
 from domain.audit import Action, Target
 from domain.chatbot import Chatbot
-from domain.errors import InvalidInput, NotAuthenticated, NotFound, RateLimited
+from domain.errors import InvalidInput, NotAuthenticated, NotFound
 from domain.ids import ChatbotId, VisitorId
 from storage.postgres.audit import Audit
 from storage.postgres.chatbots import Chatbots
@@ -29,9 +29,6 @@ from storage.postgres.database import Transaction, system_tx, tenant_tx
 from storage.postgres.visitors import Visitors
 
 router = APIRouter(tags=["visitors"])
-
-PER_CLIENT = 30
-"""Visitors that one address may make or bring back at one chatbot in a minute."""
 
 
 @router.post("/chatbots/{chatbot_id}/visitors", status_code=201)
@@ -42,9 +39,8 @@ async def welcome(
 
     Public: needs no token. The chatbot's `visitors` setting says who is welcome.
     """
-    retry_after = await count_attempt(services.redis, "visitor", ((f"{client}|{chatbot_id}", PER_CLIENT),))
-    if retry_after is not None:
-        raise RateLimited("Too many visitors from this address; try again in a minute.", retry_after=retry_after)
+    subject = {"address+chatbot": f"{client}|{chatbot_id}"}
+    await services.limits.require(Kind.VISITOR, subject, "Too many visitors from this address; try again in a minute.")
     async with system_tx(services.db) as tx:
         tenant_id = await Visitors(tx).tenant_of_chatbot(ChatbotId(chatbot_id))
     if tenant_id is None:
