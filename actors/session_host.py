@@ -55,10 +55,10 @@ class SessionHost:
     `start` opens everything; the methods of the stream are private.
     """
 
-    def __init__(self, settings: Settings, place: int | TenantId, database_urls: tuple[str, str]) -> None:
-        """`place` is a slot, or the tenant whose plan gives it a host of its own."""
+    def __init__(self, settings: Settings, tenant: TenantId | None, database_urls: tuple[str, str]) -> None:
+        """`tenant` is the one whose plan gives it a host of its own; others wait for a slot to `take`."""
         self._settings = settings
-        self._place = place
+        self._place: int | TenantId | None = tenant
         self._database_urls = database_urls
         self._table = load_models(settings.models_file)
         self._tenants: dict[TenantId, TenantActor] = {}
@@ -68,12 +68,25 @@ class SessionHost:
         self._address = ""
         self._announcements = Announcements()
 
-    async def start(self) -> str:
-        """Open pools, ports and the stream server, and announce it; returns the address. Harmless when it runs."""
+    async def start(self) -> int | None:
+        """Open pools, ports and the stream server; returns its slot, if it has one. Harmless when it runs."""
         async with self._starting:
             if not self._address:
                 await self._open()
-        return self._address
+                if self._place is not None:
+                    self._serve(self._place)
+        return self._place if isinstance(self._place, int) else None
+
+    async def take(self, slot: int) -> None:
+        """Serve the tenants of the slot from now on; only for a process that has started and has none."""
+        if self._place is not None:
+            raise RuntimeError(f"the place is taken: {self._place}")
+        self._place = slot
+        self._serve(slot)
+
+    async def stay(self) -> None:
+        """Never returns: whoever waits for it learns at once that the process is gone."""
+        await asyncio.Event().wait()
 
     async def _open(self) -> None:
         settings = self._settings
@@ -112,16 +125,19 @@ class SessionHost:
         server = await StreamServer.open(methods, secret=secret, host=host)
         self._stack.push_async_callback(server.close)
         self._address = f"{host}:{server.port}"
-        endpoint = Endpoint(SERVICE, str(self._place), self._address)
+        self._registry = EndpointRegistry(redis)
+        run_until_closed(self._stack, replay.run(), repeat("passivate", self._passivate, 30), self._warm_up())
+        log.info("session_host.started", address=self._address)
+
+    def _serve(self, place: int | TenantId) -> None:
+        """Announce the process as the host of the place, and look after what earlier ones left there."""
+        endpoint = Endpoint(SERVICE, str(place), self._address)
         run_until_closed(
             self._stack,
-            replay.run(),
-            EndpointRegistry(redis).keep_announced(lambda: endpoint),
+            self._registry.keep_announced(lambda: endpoint),
             repeat("sweep", self._sweep, SWEEP_SECONDS),
-            repeat("passivate", self._passivate, 30),
-            self._warm_up(),
         )
-        log.info("session_host.started", place=str(self._place), address=self._address)
+        log.info("session_host.serves", place=str(place))
 
     async def _warm_up(self) -> None:
         await asyncio.sleep(WARM_UP_SECONDS)

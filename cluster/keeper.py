@@ -1,7 +1,9 @@
 """Keeps the detached actors alive: session hosts, outbox relay and ingestion supervisor, on any node of the cluster."""
 
 import asyncio
+from collections.abc import Callable
 from contextlib import suppress
+from functools import partial
 from typing import Any
 
 import ray
@@ -12,6 +14,7 @@ from actors.loops import repeat
 from actors.outbox_relay import SUPERVISOR, OutboxRelay
 from actors.session_host import SessionHost
 from cluster.dedicated_hosts import DedicatedHosts
+from cluster.host_pool import HostPool
 from configs.settings import Settings
 from configs.sizing import ActorSizing, load_sizing
 from domain.ids import TenantId
@@ -23,16 +26,11 @@ NAMESPACE = "loquent"
 RELAY = "outbox-relay"
 
 
-def session_host_name(place: int | TenantId) -> str:
-    """Of the host of a slot, or of a tenant alone."""
-    return f"session-host-{place}"
-
-
 class Keeper:
     """A Serve deployment of one replica, so that the actors live wherever the application does.
 
     Ray restarts the process of a detached actor; what it held is opened anew by `start`, which this calls every
-    second and which does nothing on an actor that runs.
+    second and which does nothing on an actor that runs. The hosts of the slots are a pool of their own.
     """
 
     def __init__(self, settings: Settings) -> None:
@@ -40,12 +38,13 @@ class Keeper:
         self._sizing = load_sizing(settings.profile)
         self._urls = role_urls(settings.database_url or "", settings.secret_key.get_secret_value())
         self._dedicated = DedicatedHosts(settings, self._urls)
-        self._work = asyncio.get_running_loop().create_task(repeat("keeper", self._round, 1.0))
+        self._hosts = HostPool(settings.session_hosts, self._host)
+        self._work = asyncio.gather(self._hosts.run(), repeat("keeper", self._round, 1.0))
         self._healthy: dict[str, bool] = {}
 
     async def status(self) -> dict[str, bool]:
         """Which actors answered in the last round, by name."""
-        return dict(self._healthy)
+        return self._hosts.healthy | self._healthy
 
     async def check_health(self) -> None:
         """Raises when the loop has ended, so that Serve replaces the replica."""
@@ -53,23 +52,31 @@ class Keeper:
             raise RuntimeError("the keeper's loop has ended")
 
     async def _round(self) -> None:
-        sizing = self._sizing
-        places = [*range(self._settings.session_hosts), *await self._dedicated.tenants()]
-        actors: list[tuple[str, type[Any], tuple[Any, ...], ActorSizing]] = [
-            *((session_host_name(place), SessionHost, (place,), sizing.session_hosts) for place in places),
-            (RELAY, OutboxRelay, (), sizing.relay),
-            (SUPERVISOR, IngestionSupervisor, (), sizing.supervisor),
-        ]
-        results = await asyncio.gather(*(self._keep(*actor) for actor in actors), return_exceptions=True)
-        for (name, *_), result in zip(actors, results, strict=True):
+        makers: dict[str, Callable[[str], Any]] = {
+            **{
+                f"session-host-{tenant}": partial(self._host, tenant=tenant)
+                for tenant in await self._dedicated.tenants()
+            },
+            RELAY: partial(self._actor, OutboxRelay, self._sizing.relay),
+            SUPERVISOR: partial(self._actor, IngestionSupervisor, self._sizing.supervisor),
+        }
+        for tenant in await self._dedicated.tenants():
+            makers[f"session-host-{tenant}"] = partial(self._host, tenant=tenant)
+        starts = (asyncio.wait_for(make(name).start.remote(), 30) for name, make in makers.items())
+        results = await asyncio.gather(*starts, return_exceptions=True)
+        for name, result in zip(makers, results, strict=True):
             if isinstance(result, BaseException):
                 log.warning("keeper.actor_down", actor=name, error=repr(result))
             self._healthy[name] = not isinstance(result, BaseException)
-        for name in self._healthy.keys() - {name for name, *_ in actors}:
+        for name in self._healthy.keys() - makers.keys():
             self._let_go(name)
 
-    async def _keep(self, name: str, kind: type[Any], arguments: tuple[Any, ...], sizing: ActorSizing) -> None:
-        handle: Any = (
+    def _host(self, name: str, tenant: TenantId | None = None) -> Any:
+        return self._actor(SessionHost, self._sizing.session_hosts, name, tenant)
+
+    def _actor(self, kind: type[Any], sizing: ActorSizing, name: str, *arguments: Any) -> Any:
+        """The actor of a name, made when there is none."""
+        return (
             ray.remote(kind)
             .options(
                 name=name,
@@ -82,7 +89,6 @@ class Keeper:
             )
             .remote(self._settings, *arguments, self._urls)
         )
-        await asyncio.wait_for(handle.start.remote(), 30)
 
     def _let_go(self, name: str) -> None:
         """End the host of a tenant that has no claim to it any more; the slot's host takes its open turns over."""
