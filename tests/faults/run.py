@@ -1,6 +1,6 @@
 """`make faults`: hundreds of seeded runs on one installation; a JSON line for each, and the table in RESULTS.md.
 
-`python -m tests.faults.run [--seeds N] [--first-seed N] [--faults name,name] [--log FILE] [--no-results]`
+`python -m tests.faults.run [--seeds N] [--first-seed N] [--faults name,name] [--log FILE] [--go-on] [--no-results]`
 """
 
 import argparse
@@ -59,6 +59,13 @@ def _note(outcome: Outcome, log: Path) -> None:
     print(_summary(outcome), flush=True)
 
 
+def _logged(log: Path) -> list[Outcome]:
+    """The runs of an earlier call, none without a log."""
+    if not log.exists():
+        return []
+    return [Outcome(**json.loads(line)) for line in log.read_text("utf-8").splitlines()]
+
+
 def _summary(outcome: Outcome) -> str:
     result = f"recovered in {outcome.recovery} s" if outcome.recovery is not None else outcome.not_injected or "broken"
     lines = [f"{outcome.seed:4} {outcome.fault:28} {result}, {outcome.acknowledged} acknowledged, {outcome.seconds} s"]
@@ -72,6 +79,7 @@ def main(arguments: Sequence[str]) -> int:
     parser.add_argument("--first-seed", type=int, default=0)
     parser.add_argument("--faults", default=",".join(FAULTS), help="names, in turn over the seeds")
     parser.add_argument("--log", type=Path, default=LOG)
+    parser.add_argument("--go-on", action="store_true", help="count the runs that the log has too")
     parser.add_argument("--no-results", action="store_true", help="leave benchmarks/RESULTS.md as it is")
     options = parser.parse_args(arguments)
     names = options.faults.split(",")
@@ -79,10 +87,14 @@ def main(arguments: Sequence[str]) -> int:
         parser.error(f"unknown: {', '.join(unknown)}; there are {', '.join(FAULTS)}")
     seeds = range(options.first_seed, options.first_seed + options.seeds)
     options.log.parent.mkdir(parents=True, exist_ok=True)
-    options.log.unlink(missing_ok=True)
+    if not options.go_on:
+        options.log.unlink(missing_ok=True)
+    earlier = _logged(options.log)
     began = time.monotonic()
-    outcomes = asyncio.run(run_all([(seed, names[seed % len(names)]) for seed in seeds], options.log))
-    print(f"\n{table(outcomes)}\n\n{len(outcomes)} runs in {time.monotonic() - began:.0f} s; {options.log}")
+    outcomes = earlier + asyncio.run(run_all([(seed, names[seed % len(names)]) for seed in seeds], options.log))
+    print(
+        f"\n{table(outcomes)}\n\n{len(outcomes) - len(earlier)} runs in {time.monotonic() - began:.0f} s; {options.log}"
+    )
     if not options.no_results:
         write(outcomes)
     return int(any(outcome.violations for outcome in outcomes))

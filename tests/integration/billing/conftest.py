@@ -16,6 +16,7 @@ from billing.subscriptions import Billing
 from cluster.embedded import Running
 from configs.settings import Settings
 from deployments.gateway.billing_routes import router
+from deployments.gateway.origin import client_address
 from deployments.gateway.principal import current_principal, request_id_of
 from domain.errors import AppError
 from domain.tenancy import Principal, Role
@@ -78,6 +79,10 @@ async def gateway(db: Database, settings: Settings, owner: Account) -> AsyncIter
     async def request_id() -> str:
         return "request-1"
 
+    async def address() -> str:
+        return "203.0.113.7"
+
+    app.dependency_overrides[client_address] = address
     app.dependency_overrides[current_principal] = principal
     app.dependency_overrides[request_id_of] = request_id
     app.add_exception_handler(AppError, answer)
