@@ -1,21 +1,21 @@
 """Registration, log-in, refresh tokens that rotate, and who one is."""
 
 from typing import Annotated
-from uuid import UUID, uuid4
+from uuid import uuid4
 
 import structlog
 from fastapi import APIRouter, Depends, Request, Response
 
 from configs.settings import DEMO_EMAIL
+from deployments.gateway.grants import grant_of
 from deployments.gateway.login_limit import check_login_rate
-from deployments.gateway.models import GrantModel, LoginBody, MeModel, RefreshBody, RegisterBody, account_parts
-from deployments.gateway.principal import CurrentPrincipal
+from deployments.gateway.models import GrantModel, LoginBody, MeModel, RefreshBody, RegisterBody
+from deployments.gateway.principal import PUBLIC, CurrentPrincipal
 from deployments.gateway.services import GatewayServices, Services
-from deployments.gateway.tokens import hash_refresh_token, new_refresh_token
+from deployments.gateway.tokens import hash_refresh_token
 from domain.errors import NotAuthenticated, NotFound
-from domain.tenancy import Principal
 from storage.postgres.accounts import Account, Accounts
-from storage.postgres.database import Transaction, system_tx
+from storage.postgres.database import system_tx
 
 log = structlog.get_logger()
 router = APIRouter(tags=["accounts"])
@@ -31,19 +31,19 @@ def client_of(request: Request) -> str:
 Client = Annotated[str, Depends(client_of)]
 
 
-@router.post("/auth/register", status_code=201)
+@router.post("/auth/register", status_code=201, openapi_extra=PUBLIC)
 async def register(body: RegisterBody, services: Services, client: Client) -> GrantModel:
     """A new tenant with its owner, signed in."""
     await check_login_rate(services.redis, client, body.email)
     password_hash = await services.passwords.hash(body.password)
     async with system_tx(services.db) as tx:
         account = await Accounts(tx).create(body.email, password_hash, body.company)
-        grant = await _grant(services, tx, account, uuid4())
+        grant = await grant_of(services, tx, account, uuid4())
     log.info("account.registered", tenant_id=str(account.tenant.id))
     return grant
 
 
-@router.post("/auth/login")
+@router.post("/auth/login", openapi_extra=PUBLIC)
 async def log_in(body: LoginBody, services: Services, client: Client) -> GrantModel:
     await check_login_rate(services.redis, client, body.email)
     async with system_tx(services.db) as tx:
@@ -56,10 +56,10 @@ async def log_in(body: LoginBody, services: Services, client: Client) -> GrantMo
     async with system_tx(services.db) as tx:
         if renewed is not None:
             await Accounts(tx).set_password_hash(account.user.id, renewed)
-        return await _grant(services, tx, account, uuid4())
+        return await grant_of(services, tx, account, uuid4())
 
 
-@router.post("/auth/demo")
+@router.post("/auth/demo", openapi_extra=PUBLIC)
 async def log_in_to_demo(services: Services) -> GrantModel:
     """Sign in to the demo tenant; only where it is seeded, never on Kubernetes."""
     if services.settings.profile == "kubernetes":
@@ -68,10 +68,10 @@ async def log_in_to_demo(services: Services) -> GrantModel:
         account = await Accounts(tx).find_by_email(DEMO_EMAIL)
         if account is None:
             raise NotFound("There is no demo here.")
-        return await _grant(services, tx, account, uuid4())
+        return await grant_of(services, tx, account, uuid4())
 
 
-@router.post("/auth/refresh")
+@router.post("/auth/refresh", openapi_extra=PUBLIC)
 async def refresh(body: RefreshBody, services: Services) -> GrantModel:
     """A new pair of tokens; the refresh token works once. Using it again ends every session descended from it."""
     async with system_tx(services.db) as tx:
@@ -82,7 +82,7 @@ async def refresh(body: RefreshBody, services: Services) -> GrantModel:
             account = await accounts.find(token.user_id, token.tenant_id)
             if account is not None:
                 await accounts.mark_refresh_token_used(token.id)
-                grant = await _grant(services, tx, account, token.family)
+                grant = await grant_of(services, tx, account, token.family)
         elif token is not None and token.used and await accounts.revoke_family(token.family):
             # Either the person or a thief holds an old copy: nobody can tell, so both must sign in again.
             log.warning("refresh_token.reused", tenant_id=str(token.tenant_id))
@@ -91,7 +91,7 @@ async def refresh(body: RefreshBody, services: Services) -> GrantModel:
     return grant
 
 
-@router.post("/auth/logout", status_code=204)
+@router.post("/auth/logout", status_code=204, openapi_extra=PUBLIC)
 async def log_out(body: RefreshBody, services: Services) -> Response:
     """End the session of this refresh token; an unknown one is fine."""
     async with system_tx(services.db) as tx:
@@ -116,16 +116,3 @@ async def _renewed_hash(services: GatewayServices, account: Account, password: s
     if services.passwords.is_outdated(account.password_hash):
         return await services.passwords.hash(password)
     return None
-
-
-async def _grant(services: GatewayServices, tx: Transaction, account: Account, family: UUID) -> GrantModel:
-    refresh_token, token_hash = new_refresh_token()
-    lifetime = services.settings.refresh_token_days * 86_400
-    await Accounts(tx).insert_refresh_token(family, account.user.id, account.tenant.id, token_hash, lifetime)
-    access_token = services.tokens.sign(Principal(account.tenant.id, account.user.id, account.role))
-    return GrantModel(
-        access_token=access_token,
-        refresh_token=refresh_token,
-        expires_in=services.tokens.lifetime_seconds,
-        **account_parts(account),
-    )

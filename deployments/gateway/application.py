@@ -18,6 +18,7 @@ from deployments.gateway.body_limit import BodyLimit
 from deployments.gateway.documentation import install_documentation
 from deployments.gateway.errors import install_error_handlers
 from deployments.gateway.page import ChatPage
+from deployments.gateway.principal import record_permissions
 from deployments.gateway.request_context import RequestContext
 from deployments.gateway.services import GatewayServices
 from deployments.gateway.socket_door import SocketDoor
@@ -48,6 +49,7 @@ def build_app(services: GatewayServices) -> FastAPI:
         health_routes,
     ):
         app.include_router(module.router)
+    record_permissions(app)
     install_documentation(app)
     app.router.default = ChatPage(services.page_dir)
     # The last one added is the outermost.

@@ -43,6 +43,8 @@ class VerifiedChatter:
     chatter: Chatter
     expires_at: float
     """Unix seconds."""
+    principal: Principal | None = None
+    """The person; None for a visitor."""
 
 
 class AccessTokens:
@@ -89,10 +91,9 @@ class AccessTokens:
         with _refusing():
             claims = self._decode(token)
             if claims["aud"] == self._visitor_audience:
-                chatter = self._visitor(claims)
-            else:
-                chatter = Chatter(self._principal(claims).tenant_id)
-            return VerifiedChatter(chatter, float(claims["exp"]))
+                return VerifiedChatter(self._visitor(claims), float(claims["exp"]))
+            principal = self._principal(claims)
+            return VerifiedChatter(Chatter(principal.tenant_id), float(claims["exp"]), principal)
 
     def verify_returning(self, token: str) -> Chatter:
         """The visitor of a token that has expired at most VISITOR_GRACE_SECONDS ago. Raises NotAuthenticated."""

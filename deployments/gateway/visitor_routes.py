@@ -1,5 +1,6 @@
 """Visitors: people who chat without an account, anonymous or vouched for by the tenant's server."""
 
+from typing import Annotated
 from uuid import UUID
 
 import structlog
@@ -14,7 +15,7 @@ from deployments.gateway.conversation_models import (
     VisitorPage,
 )
 from deployments.gateway.models import Limit
-from deployments.gateway.principal import CurrentOwner, CurrentPrincipal
+from deployments.gateway.principal import PUBLIC, require
 from deployments.gateway.rate_window import count_attempt
 from deployments.gateway.services import GatewayServices, Services
 from deployments.gateway.tokens import VISITOR_SECONDS
@@ -22,6 +23,8 @@ from deployments.gateway.visitor_identity import identity_secret, signed
 from domain.chatbot import Chatbot
 from domain.errors import InvalidInput, NotAuthenticated, NotFound, RateLimited
 from domain.ids import ChatbotId, VisitorId
+from domain.permissions import Permission
+from domain.tenancy import Principal
 from storage.postgres.chatbots import Chatbots
 from storage.postgres.database import Transaction, system_tx, tenant_tx
 from storage.postgres.visitors import Visitors
@@ -32,7 +35,7 @@ PER_CLIENT = 30
 """Visitors that one address may make or bring back at one chatbot in a minute."""
 
 
-@router.post("/chatbots/{chatbot_id}/visitors", status_code=201)
+@router.post("/chatbots/{chatbot_id}/visitors", status_code=201, openapi_extra=PUBLIC)
 async def welcome(
     chatbot_id: UUID, services: Services, client: Client, body: VisitorBody | None = None
 ) -> VisitorGrantModel:
@@ -59,7 +62,7 @@ async def welcome(
 async def list_visitors(
     chatbot_id: UUID,
     services: Services,
-    principal: CurrentPrincipal,
+    principal: Annotated[Principal, require(Permission.CONVERSATIONS_READ)],
     limit: Limit = 50,
     cursor: UUID | None = None,
 ) -> VisitorPage:
@@ -72,7 +75,11 @@ async def list_visitors(
 
 
 @router.get("/chatbots/{chatbot_id}/identity-secret")
-async def get_identity_secret(chatbot_id: UUID, services: Services, owner: CurrentOwner) -> IdentitySecretModel:
+async def get_identity_secret(
+    chatbot_id: UUID,
+    services: Services,
+    owner: Annotated[Principal, require(Permission.CHATBOTS_SECRETS)],
+) -> IdentitySecretModel:
     """What the tenant's server signs the names of its people with."""
     async with tenant_tx(services.db, owner.tenant_id) as tx:
         bot = await Chatbots(tx).get(owner.tenant_id, ChatbotId(chatbot_id))
