@@ -70,7 +70,21 @@ class Population:
             " select unnest(%s::uuid[]), unnest(%s::uuid[]), unnest(%s::uuid[])",
             *(list(column) for column in zip(*rows, strict=True)),
         )
-        tokens = {tenant: self._tokens.sign(Principal(tenant, UserId(new_uuid()), Role.OWNER)) for tenant in tenants}
+        people = [UserId(new_uuid()) for _ in tenants]
+        self._write(
+            "insert into users (id, email, password_hash)"
+            " select id, id::text || '@bench.example', 'none' from unnest(%s::uuid[]) id",
+            people,
+        )
+        self._write(
+            "insert into memberships (tenant_id, user_id, role) select unnest(%s::uuid[]), unnest(%s::uuid[]), 'owner'",
+            list(tenants),
+            people,
+        )
+        tokens = {
+            tenant: self._tokens.sign(Principal(tenant, person, Role.OWNER))
+            for tenant, person in zip(tenants, people, strict=True)
+        }
         return [
             Seat(tenant, f"{self._base}/chatbots/{bot}/sessions/{session}/ws", tokens[tenant])
             for tenant, bot, session in rows

@@ -11,6 +11,9 @@ class Role(StrEnum):
     OWNER = "owner"
     ADMIN = "admin"
     EDITOR = "editor"
+    ANALYST = "analyst"
+    AGENT = "agent"
+    BILLING = "billing"
 
 
 @dataclass(frozen=True, slots=True)

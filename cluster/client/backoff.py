@@ -37,7 +37,7 @@ def close_action(code: int) -> CloseAction:
     """What the protocol says about a close code; an unknown one means: come back."""
     if code == 4401:
         return CloseAction.SIGN_IN
-    return CloseAction.GIVE_UP if code in (1008, 4404) else CloseAction.RECONNECT
+    return CloseAction.GIVE_UP if code in (1008, 4403, 4404) else CloseAction.RECONNECT
 
 
 def retry_after_of(reason: str) -> float:

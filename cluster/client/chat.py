@@ -20,6 +20,7 @@ _DEFAULT_BACKOFF = Backoff()
 _FATAL = {
     1008: ("policy", "The platform refuses this client."),
     4401: ("not_authenticated", "Sign in again."),
+    4403: ("forbidden", "You may not do this."),
     4404: ("not_found", "There is no such session."),
 }
 

@@ -1,21 +1,21 @@
 """Registration, log-in, refresh tokens that rotate, and who one is."""
 
-from uuid import UUID, uuid4
+from uuid import uuid4
 
 import structlog
 from fastapi import APIRouter, Response
 
 from configs.settings import DEMO_EMAIL
-from deployments.gateway.models import GrantModel, LoginBody, MeModel, RefreshBody, RegisterBody, account_parts
+from deployments.gateway.grants import grant_of
+from deployments.gateway.models import GrantModel, LoginBody, MeModel, RefreshBody, RegisterBody
 from deployments.gateway.origin import AnonymousOrigin, Client, of_user
-from deployments.gateway.principal import CurrentPrincipal
+from deployments.gateway.principal import PUBLIC, CurrentPrincipal
 from deployments.gateway.rate_limits import Kind
 from deployments.gateway.services import GatewayServices, Services
-from deployments.gateway.tokens import hash_refresh_token, new_refresh_token
+from deployments.gateway.tokens import hash_refresh_token
 from deployments.gateway.unattended import unattended
 from domain.audit import Action, Details, Origin, Target
 from domain.errors import AppError, NotAuthenticated, NotFound
-from domain.tenancy import Principal
 from storage.postgres.accounts import Account, Accounts
 from storage.postgres.audit import Audit
 from storage.postgres.database import Transaction, system_tx
@@ -27,21 +27,21 @@ _WRONG = "The e-mail address or the password is wrong."
 _STALE = "The session has ended; sign in again."
 
 
-@router.post("/auth/register", status_code=201)
+@router.post("/auth/register", status_code=201, openapi_extra=PUBLIC)
 async def register(body: RegisterBody, services: Services, client: Client, origin: AnonymousOrigin) -> GrantModel:
     """A new tenant with its owner, signed in."""
     await _count_attempt(services, client, body.email)
     password_hash = await services.passwords.hash(body.password)
     async with system_tx(services.db) as tx:
         account = await Accounts(tx).create(body.email, password_hash, body.company)
-        grant = await _grant(services, tx, account, uuid4())
+        grant = await grant_of(services, tx, account, uuid4())
         by, target = of_user(origin, account.user.id), Target("tenant", str(account.tenant.id))
         await Audit(tx).append(account.tenant.id, by, Action.TENANT_REGISTER, target)
     log.info("account.registered", tenant_id=str(account.tenant.id))
     return grant
 
 
-@router.post("/auth/login")
+@router.post("/auth/login", openapi_extra=PUBLIC)
 async def log_in(body: LoginBody, services: Services, client: Client, origin: AnonymousOrigin) -> GrantModel:
     await _count_attempt(services, client, body.email)
     async with system_tx(services.db) as tx:
@@ -57,12 +57,12 @@ async def log_in(body: LoginBody, services: Services, client: Client, origin: An
     async with system_tx(services.db) as tx:
         if renewed is not None:
             await Accounts(tx).set_password_hash(account.user.id, renewed)
-        grant = await _grant(services, tx, account, uuid4())
+        grant = await grant_of(services, tx, account, uuid4())
         await _record_login(tx, account, origin)
     return grant
 
 
-@router.post("/auth/demo")
+@router.post("/auth/demo", openapi_extra=PUBLIC)
 async def log_in_to_demo(services: Services, origin: AnonymousOrigin) -> GrantModel:
     """Sign in to the demo tenant; only where it is seeded, never on Kubernetes."""
     if services.settings.profile == "kubernetes":
@@ -71,12 +71,12 @@ async def log_in_to_demo(services: Services, origin: AnonymousOrigin) -> GrantMo
         account = await Accounts(tx).find_by_email(DEMO_EMAIL)
         if account is None:
             raise NotFound("There is no demo here.")
-        grant = await _grant(services, tx, account, uuid4())
+        grant = await grant_of(services, tx, account, uuid4())
         await _record_login(tx, account, origin, {"demo": True})
     return grant
 
 
-@router.post("/auth/refresh")
+@router.post("/auth/refresh", openapi_extra=PUBLIC)
 async def refresh(body: RefreshBody, services: Services, origin: AnonymousOrigin) -> GrantModel:
     """A new pair of tokens; the refresh token works once. Using it again ends every session descended from it."""
     async with system_tx(services.db) as tx:
@@ -87,7 +87,7 @@ async def refresh(body: RefreshBody, services: Services, origin: AnonymousOrigin
             account = await accounts.find(token.user_id, token.tenant_id)
             if account is not None:
                 await accounts.mark_refresh_token_used(token.id)
-                grant = await _grant(services, tx, account, token.family)
+                grant = await grant_of(services, tx, account, token.family)
         elif token is not None and token.used and await accounts.revoke_family(token.family):
             # Either the person or a thief holds an old copy: nobody can tell, so both must sign in again.
             log.warning("refresh_token.reused", tenant_id=str(token.tenant_id))
@@ -98,7 +98,7 @@ async def refresh(body: RefreshBody, services: Services, origin: AnonymousOrigin
     return grant
 
 
-@router.post("/auth/logout", status_code=204)
+@router.post("/auth/logout", status_code=204, openapi_extra=PUBLIC)
 async def log_out(body: RefreshBody, services: Services, origin: AnonymousOrigin) -> Response:
     """End the session of this refresh token; an unknown one is fine."""
     async with system_tx(services.db) as tx:
@@ -144,16 +144,3 @@ async def _renewed_hash(services: GatewayServices, account: Account, password: s
     if services.passwords.is_outdated(account.password_hash):
         return await services.passwords.hash(password)
     return None
-
-
-async def _grant(services: GatewayServices, tx: Transaction, account: Account, family: UUID) -> GrantModel:
-    refresh_token, token_hash = new_refresh_token()
-    lifetime = services.settings.refresh_token_days * 86_400
-    await Accounts(tx).insert_refresh_token(family, account.user.id, account.tenant.id, token_hash, lifetime)
-    access_token = services.tokens.sign(Principal(account.tenant.id, account.user.id, account.role))
-    return GrantModel(
-        access_token=access_token,
-        refresh_token=refresh_token,
-        expires_in=services.tokens.lifetime_seconds,
-        **account_parts(account),
-    )

@@ -22,6 +22,7 @@ from deployments.gateway.documentation import install_documentation
 from deployments.gateway.errors import install_error_handlers
 from deployments.gateway.idempotency import Idempotency
 from deployments.gateway.page import ChatPage
+from deployments.gateway.principal import record_permissions
 from deployments.gateway.rate_door import RateDoor
 from deployments.gateway.request_context import RequestContext
 from deployments.gateway.services import GatewayServices
@@ -65,6 +66,7 @@ def build_app(services: GatewayServices) -> FastAPI:
         health_routes,
     ):
         app.include_router(module.router)
+    record_permissions(app)
     install_documentation(app)
     app.router.default = ChatPage(services.page_dir, services.settings.frame_ancestors)
     # The last one added is the outermost.

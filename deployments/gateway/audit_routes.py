@@ -12,14 +12,18 @@ from pydantic import BaseModel, Field
 
 from deployments.gateway.models import Limit
 from deployments.gateway.origin import CurrentOrigin
-from deployments.gateway.principal import CurrentOwner
+from deployments.gateway.principal import require
 from deployments.gateway.services import GatewayServices, Services
 from domain.audit import Action, AuditEvent, Target
 from domain.ids import TenantId
+from domain.permissions import Permission
+from domain.tenancy import Principal
 from storage.postgres.audit import Audit
 from storage.postgres.database import tenant_tx
 
 router = APIRouter(tags=["audit"])
+
+Reader = Annotated[Principal, require(Permission.AUDIT_READ)]
 
 Filter = Annotated[str, Query(min_length=1, max_length=100, pattern=r"^[A-Za-z0-9_.:-]+$")]
 Before = Annotated[int, Query(ge=1, le=2**63 - 1)]
@@ -65,7 +69,7 @@ class AuditPage(BaseModel):
 @router.get("/audit")
 async def list_audit(
     services: Services,
-    owner: CurrentOwner,
+    owner: Reader,
     limit: Limit = 50,
     cursor: Before | None = None,
     action: Filter | None = None,
@@ -84,7 +88,7 @@ _LINES: dict[int | str, dict[str, Any]] = {
 
 
 @router.get("/audit/export", response_class=StreamingResponse, responses=_LINES)
-async def export_audit(services: Services, owner: CurrentOwner, origin: CurrentOrigin) -> StreamingResponse:
+async def export_audit(services: Services, owner: Reader, origin: CurrentOrigin) -> StreamingResponse:
     """Everything as JSON Lines. The last line is the event of this export itself: without it something is missing."""
     async with tenant_tx(services.db, owner.tenant_id) as tx:
         tenant = Target("tenant", str(owner.tenant_id))

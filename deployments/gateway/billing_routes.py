@@ -14,10 +14,12 @@ from billing.signature import MAX_BYTES
 from billing.subscriptions import Billing
 from configs.tables import load_plans
 from deployments.gateway.origin import CurrentOrigin
-from deployments.gateway.principal import CurrentOwner, CurrentPrincipal
+from deployments.gateway.principal import PUBLIC, require
 from deployments.gateway.services import Services
 from domain.errors import AppError, TooLarge
+from domain.permissions import Permission
 from domain.plans import Plan
+from domain.tenancy import Principal
 
 log = structlog.get_logger(__name__)
 
@@ -43,6 +45,8 @@ async def billing_of(request: Request, services: Services) -> Billing:
 
 
 CurrentBilling = Annotated[Billing, Depends(billing_of)]
+Reader = Annotated[Principal, require(Permission.BILLING_READ)]
+Payer = Annotated[Principal, require(Permission.BILLING_MANAGE)]
 
 
 class PlanList(BaseModel):
@@ -83,7 +87,7 @@ class InvoiceList(BaseModel):
     items: list[InvoiceModel]
 
 
-@router.get("/plans")
+@router.get("/plans", openapi_extra=PUBLIC)
 async def list_plans() -> PlanList:
     """The price list; no log-in needed."""
     return PlanList(items=list(load_plans().values()))
@@ -91,7 +95,7 @@ async def list_plans() -> PlanList:
 
 @router.post("/subscriptions", status_code=201)
 async def subscribe(
-    body: SubscriptionRequest, principal: CurrentOwner, billing: CurrentBilling, origin: CurrentOrigin
+    body: SubscriptionRequest, principal: Payer, billing: CurrentBilling, origin: CurrentOrigin
 ) -> SubscriptionModel:
     """Begin, change or (with the free plan) end the subscription."""
     state = await billing.subscribe(principal.tenant_id, body.plan, body.payment_method, origin)
@@ -99,18 +103,18 @@ async def subscribe(
 
 
 @router.get("/subscriptions")
-async def current_subscription(principal: CurrentPrincipal, billing: CurrentBilling) -> SubscriptionModel:
+async def current_subscription(principal: Reader, billing: CurrentBilling) -> SubscriptionModel:
     return SubscriptionModel(**asdict(await billing.current(principal.tenant_id)))
 
 
 @router.get("/billing/history")
-async def billing_history(principal: CurrentOwner, billing: CurrentBilling) -> InvoiceList:
+async def billing_history(principal: Reader, billing: CurrentBilling) -> InvoiceList:
     """The newest hundred invoices, newest first."""
     rows = await billing.history(principal.tenant_id)
     return InvoiceList(items=[InvoiceModel(**asdict(row)) for row in rows])
 
 
-@router.post("/webhooks/stripe")
+@router.post("/webhooks/stripe", openapi_extra=PUBLIC)
 async def receive_webhook(
     request: Request,
     billing: CurrentBilling,

@@ -13,6 +13,7 @@ from deployments.gateway.closing import FAILED, GONE, POLICY, UNAUTHENTICATED, C
 from deployments.gateway.frame_limit import FrameLimit
 from deployments.gateway.frames import Event, error_frame, pong_frame, ready_frame, reconnect_frame
 from deployments.gateway.incoming import AlreadyAuthenticated, parse_frame
+from deployments.gateway.principal import permitted_chatter
 from deployments.gateway.send_queue import SendQueue, SlowReader
 from deployments.gateway.services import GatewayServices
 from deployments.gateway.socket_turns import SocketTurns
@@ -20,6 +21,7 @@ from deployments.gateway.unattended import unattended
 from domain.conversation import Question
 from domain.errors import AppError, NotAuthenticated, NotFound, RateLimited
 from domain.ids import MessageId, SessionId, TurnId
+from domain.permissions import Permission
 from domain.tenancy import Chatter
 from domain.wire import (
     AuthFrame,
@@ -175,9 +177,8 @@ class ChatSocket:
         """Check the token and find the session. Raises CloseSocket after an error frame that says why."""
         services = self._services
         try:
-            verified = services.tokens.verify_chatter(auth.token)
+            verified = await permitted_chatter(services, auth.token, Permission.CONVERSATIONS_REPLY)
             chatter = verified.chatter
-            structlog.contextvars.bind_contextvars(tenant_id=str(chatter.tenant_id))
             chatbot, session = _uuids(chatbot_id, session_id)
             info = await services.conversations.open_session(chatter.tenant_id, session)
             if info["chatbot_id"] != str(chatbot) or not _may_open(chatter, info):

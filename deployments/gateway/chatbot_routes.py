@@ -1,6 +1,6 @@
 """Chatbots and their versioned configuration."""
 
-from typing import Any
+from typing import Annotated, Any
 from uuid import UUID
 
 from fastapi import APIRouter, Response
@@ -11,12 +11,14 @@ from billing.entitlements import locked_plan_of
 from configs.tables import load_models
 from deployments.gateway.models import ChatbotBody, ChatbotList, ChatbotModel, VersionList, VersionModel
 from deployments.gateway.origin import CurrentOrigin
-from deployments.gateway.principal import CurrentPrincipal
+from deployments.gateway.principal import require
 from deployments.gateway.services import GatewayServices, Services
 from domain.audit import Action, Details, Target
 from domain.chatbot import ChatbotConfig
 from domain.events import EventKind
 from domain.ids import ChatbotId
+from domain.permissions import Permission
+from domain.tenancy import Principal
 from storage.postgres.audit import Audit
 from storage.postgres.chatbots import Chatbots
 from storage.postgres.database import tenant_tx
@@ -24,6 +26,9 @@ from storage.postgres.documents import Documents
 from storage.postgres.outbox import Outbox
 
 router = APIRouter(tags=["chatbots"])
+
+Reader = Annotated[Principal, require(Permission.CHATBOTS_READ)]
+Writer = Annotated[Principal, require(Permission.CHATBOTS_WRITE)]
 
 
 def merged_config(services: GatewayServices, present: ChatbotConfig, change: dict[str, Any]) -> ChatbotConfig:
@@ -43,7 +48,7 @@ def merged_config(services: GatewayServices, present: ChatbotConfig, change: dic
 
 
 @router.get("/chatbots")
-async def list_chatbots(services: Services, principal: CurrentPrincipal) -> ChatbotList:
+async def list_chatbots(services: Services, principal: Reader) -> ChatbotList:
     async with tenant_tx(services.db, principal.tenant_id) as tx:
         chatbots = await Chatbots(tx).list_all(principal.tenant_id)
     return ChatbotList(items=[ChatbotModel.of(chatbot) for chatbot in chatbots])
@@ -51,7 +56,7 @@ async def list_chatbots(services: Services, principal: CurrentPrincipal) -> Chat
 
 @router.post("/chatbots", status_code=201)
 async def create_chatbot(
-    body: ChatbotBody, services: Services, principal: CurrentPrincipal, origin: CurrentOrigin
+    body: ChatbotBody, services: Services, principal: Writer, origin: CurrentOrigin
 ) -> ChatbotModel:
     config = merged_config(services, ChatbotConfig(), body.config)
     async with tenant_tx(services.db, principal.tenant_id) as tx:
@@ -66,15 +71,13 @@ async def create_chatbot(
 
 
 @router.get("/chatbots/{chatbot_id}")
-async def get_chatbot(chatbot_id: UUID, services: Services, principal: CurrentPrincipal) -> ChatbotModel:
+async def get_chatbot(chatbot_id: UUID, services: Services, principal: Reader) -> ChatbotModel:
     async with tenant_tx(services.db, principal.tenant_id) as tx:
         return ChatbotModel.of(await Chatbots(tx).get(principal.tenant_id, ChatbotId(chatbot_id)))
 
 
 @router.delete("/chatbots/{chatbot_id}", status_code=204)
-async def delete_chatbot(
-    chatbot_id: UUID, services: Services, principal: CurrentPrincipal, origin: CurrentOrigin
-) -> Response:
+async def delete_chatbot(chatbot_id: UUID, services: Services, principal: Writer, origin: CurrentOrigin) -> Response:
     """The bot goes with its documents and conversations; files and vectors follow by the event."""
     tenant_id, bot = principal.tenant_id, ChatbotId(chatbot_id)
     async with tenant_tx(services.db, tenant_id) as tx:
@@ -91,7 +94,7 @@ async def delete_chatbot(
 
 @router.put("/chatbots/{chatbot_id}/config")
 async def put_config(
-    chatbot_id: UUID, body: dict[str, Any], services: Services, principal: CurrentPrincipal, origin: CurrentOrigin
+    chatbot_id: UUID, body: dict[str, Any], services: Services, principal: Writer, origin: CurrentOrigin
 ) -> ChatbotModel:
     """Change the fields that are given; every call makes a new version."""
     async with tenant_tx(services.db, principal.tenant_id) as tx:
@@ -108,7 +111,7 @@ async def put_config(
 
 
 @router.get("/chatbots/{chatbot_id}/config/versions")
-async def list_versions(chatbot_id: UUID, services: Services, principal: CurrentPrincipal) -> VersionList:
+async def list_versions(chatbot_id: UUID, services: Services, principal: Reader) -> VersionList:
     """The newest hundred, newest first."""
     async with tenant_tx(services.db, principal.tenant_id) as tx:
         chatbots = Chatbots(tx)

@@ -7,11 +7,11 @@ from typing import Self
 
 from starlette.types import Send
 
-from domain.errors import AppError, NotAuthenticated, NotFound
+from domain.errors import AppError, Forbidden, NotAuthenticated, NotFound
 
 GONE = 0
 """No code: there is nobody to tell."""
-POLICY, FAILED, TRY_AGAIN, UNAUTHENTICATED, NOT_FOUND = 1008, 1011, 1013, 4401, 4404
+POLICY, FAILED, TRY_AGAIN, UNAUTHENTICATED, FORBIDDEN, NOT_FOUND = 1008, 1011, 1013, 4401, 4403, 4404
 RETRY_SECONDS = 5.0
 """What a client that is turned away is told to wait when the error does not say."""
 
@@ -30,6 +30,8 @@ class CloseSocket(Exception):
         """The end of a socket that could not be opened."""
         if isinstance(error, NotAuthenticated):
             return cls(UNAUTHENTICATED)
+        if isinstance(error, Forbidden):
+            return cls(FORBIDDEN)
         return cls(NOT_FOUND) if isinstance(error, NotFound) else cls(TRY_AGAIN, error.retry_after)
 
     async def send(self, send: Send, within_seconds: float) -> None:

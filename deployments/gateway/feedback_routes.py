@@ -1,5 +1,6 @@
 """Feedback on answers: readers rate them, the tenant's people read the ratings."""
 
+from typing import Annotated
 from uuid import UUID
 
 from fastapi import APIRouter, Response
@@ -13,10 +14,11 @@ from deployments.gateway.conversation_models import (
 )
 from deployments.gateway.cursors import cursor_of_rating, moment_of
 from deployments.gateway.models import Limit
-from deployments.gateway.principal import ChatterOfBot, CurrentPrincipal
+from deployments.gateway.principal import RatingChatter, require
 from deployments.gateway.services import Services
 from domain.ids import ChatbotId, MessageId, SessionId
-from domain.tenancy import Chatter
+from domain.permissions import Permission
+from domain.tenancy import Chatter, Principal
 from storage.postgres.chatbots import Chatbots
 from storage.postgres.database import Transaction, tenant_tx
 from storage.postgres.feedback import Ratings
@@ -35,7 +37,7 @@ async def put_feedback(
     message_id: UUID,
     body: FeedbackBody,
     services: Services,
-    chatter: ChatterOfBot,
+    chatter: RatingChatter,
 ) -> FeedbackModel:
     """Rate an answer; rating it again replaces what was said before."""
     async with tenant_tx(services.db, chatter.tenant_id) as tx:
@@ -45,7 +47,7 @@ async def put_feedback(
 
 @router.delete(_FEEDBACK, status_code=204)
 async def delete_feedback(
-    chatbot_id: UUID, session_id: UUID, message_id: UUID, services: Services, chatter: ChatterOfBot
+    chatbot_id: UUID, session_id: UUID, message_id: UUID, services: Services, chatter: RatingChatter
 ) -> Response:
     """Take the rating back; without one there is nothing to do."""
     async with tenant_tx(services.db, chatter.tenant_id) as tx:
@@ -58,7 +60,7 @@ async def delete_feedback(
 async def list_feedback(
     chatbot_id: UUID,
     services: Services,
-    principal: CurrentPrincipal,
+    principal: Annotated[Principal, require(Permission.FEEDBACK_READ)],
     limit: Limit = 50,
     cursor: Cursor | None = None,
 ) -> FeedbackPage:

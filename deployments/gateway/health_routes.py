@@ -9,6 +9,7 @@ from fastapi import APIRouter, Response
 from pydantic import BaseModel
 
 from deployments.gateway.metrics import CONTENT_TYPE
+from deployments.gateway.principal import PUBLIC
 from deployments.gateway.services import GatewayServices, Services
 from storage.postgres.database import ping
 
@@ -32,13 +33,13 @@ class Readiness(BaseModel):
     checks: dict[str, Check]
 
 
-@router.get("/healthz")
+@router.get("/healthz", openapi_extra=PUBLIC)
 async def healthz() -> Alive:
     """The process answers; says nothing about what it depends on."""
     return Alive()
 
 
-@router.get("/readyz")
+@router.get("/readyz", openapi_extra=PUBLIC)
 async def readyz(services: Services, response: Response) -> Readiness:
     """503 while one of database, Redis, engine and embedder does not answer."""
     probes: dict[str, Callable[[], Awaitable[Any]]] = {

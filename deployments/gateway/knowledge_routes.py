@@ -10,7 +10,7 @@ from fastapi import APIRouter, Query, Request, Response
 from billing.entitlements import locked_plan_of, plan_of
 from deployments.gateway.models import DocumentModel, DocumentPage, Limit, PassageModel, UploadModel
 from deployments.gateway.origin import CurrentOrigin
-from deployments.gateway.principal import CurrentPrincipal
+from deployments.gateway.principal import require
 from deployments.gateway.services import GatewayServices, Services
 from deployments.gateway.upload import Upload, UploadedFile
 from domain.audit import Action, Details, Origin, Target
@@ -18,6 +18,8 @@ from domain.documents import Block, Document, ParsedDocument
 from domain.errors import AppError, InvalidInput, NotFound
 from domain.events import EventKind
 from domain.ids import ChatbotId, DocumentId, TenantId
+from domain.permissions import Permission
+from domain.tenancy import Principal
 from pipelines.parsed_json import load_parsed
 from pipelines.parsing.detect import detect
 from storage.blobs import original_key, parsed_key
@@ -29,6 +31,9 @@ from storage.postgres.outbox import Outbox
 
 log = structlog.get_logger()
 router = APIRouter(tags=["knowledge"])
+
+Reader = Annotated[Principal, require(Permission.DOCUMENTS_READ)]
+Writer = Annotated[Principal, require(Permission.DOCUMENTS_WRITE)]
 
 AROUND_CHARS = 600
 MAX_PASSAGE_CHARS = 20_000
@@ -50,7 +55,7 @@ _MULTIPART = {
 
 @router.post("/knowledgebase/{chatbot_id}/upload", status_code=202, openapi_extra=_MULTIPART)
 async def upload_documents(
-    chatbot_id: UUID, request: Request, services: Services, principal: CurrentPrincipal, origin: CurrentOrigin
+    chatbot_id: UUID, request: Request, services: Services, principal: Writer, origin: CurrentOrigin
 ) -> UploadModel:
     """Store the files and queue them; a file that the bot has already is the document it was. Checks all before any."""
     tenant_id, bot = principal.tenant_id, ChatbotId(chatbot_id)
@@ -73,7 +78,7 @@ async def upload_documents(
 async def list_documents(
     chatbot_id: UUID,
     services: Services,
-    principal: CurrentPrincipal,
+    principal: Reader,
     limit: Limit = 50,
     cursor: UUID | None = None,
 ) -> DocumentPage:
@@ -87,15 +92,13 @@ async def list_documents(
 
 
 @router.get("/knowledgebase/{chatbot_id}/documents/{document_id}")
-async def get_document(
-    chatbot_id: UUID, document_id: UUID, services: Services, principal: CurrentPrincipal
-) -> DocumentModel:
+async def get_document(chatbot_id: UUID, document_id: UUID, services: Services, principal: Reader) -> DocumentModel:
     return DocumentModel.of(await _document(services, principal.tenant_id, chatbot_id, document_id))
 
 
 @router.delete("/knowledgebase/{chatbot_id}/documents/{document_id}", status_code=204)
 async def delete_document(
-    chatbot_id: UUID, document_id: UUID, services: Services, principal: CurrentPrincipal, origin: CurrentOrigin
+    chatbot_id: UUID, document_id: UUID, services: Services, principal: Writer, origin: CurrentOrigin
 ) -> Response:
     """Its chunks and files follow by the event."""
     tenant_id, bot = principal.tenant_id, ChatbotId(chatbot_id)
@@ -112,7 +115,7 @@ async def get_passage(
     chatbot_id: UUID,
     document_id: UUID,
     services: Services,
-    principal: CurrentPrincipal,
+    principal: Reader,
     start: Annotated[int, Query(ge=0)],
     end: Annotated[int, Query(ge=1)],
 ) -> PassageModel:

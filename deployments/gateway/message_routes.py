@@ -17,7 +17,7 @@ from deployments.gateway.conversation_models import (
 )
 from deployments.gateway.cursors import cursor_of_message, place_of
 from deployments.gateway.models import Limit
-from deployments.gateway.principal import ChatterOfBot, RequestId
+from deployments.gateway.principal import ReadingChatter, ReplyingChatter, RequestId
 from deployments.gateway.services import GatewayServices, Services
 from domain.conversation import Question, Session
 from domain.ids import ChatbotId, MessageId, SessionId, TurnId, new_uuid
@@ -37,7 +37,7 @@ async def list_messages(
     chatbot_id: UUID,
     session_id: UUID,
     services: Services,
-    chatter: ChatterOfBot,
+    chatter: ReadingChatter,
     turn_id: UUID | None = None,
     limit: Limit = 50,
     cursor: Cursor | None = None,
@@ -64,7 +64,7 @@ async def post_message(
     body: MessageBody,
     request: Request,
     services: Services,
-    chatter: ChatterOfBot,
+    chatter: ReplyingChatter,
     request_id: RequestId,
 ) -> Response:
     """Ask. Answers 202 once the question is stored, or streams the answer to `Accept: text/event-stream`."""
@@ -82,7 +82,7 @@ async def regenerate(
     turn_id: UUID,
     request: Request,
     services: Services,
-    chatter: ChatterOfBot,
+    chatter: ReplyingChatter,
     request_id: RequestId,
     body: RegenerateBody | None = None,
 ) -> Response:
@@ -96,7 +96,7 @@ async def regenerate(
 
 @router.post("/turns/{turn_id}/stop")
 async def stop(
-    chatbot_id: UUID, session_id: UUID, turn_id: UUID, services: Services, chatter: ChatterOfBot
+    chatbot_id: UUID, session_id: UUID, turn_id: UUID, services: Services, chatter: ReplyingChatter
 ) -> StoppedModel:
     """End the turn if it runs; what was written stays."""
     session = await _session(services, chatter, chatbot_id, session_id)
@@ -105,7 +105,7 @@ async def stop(
 
 @router.post("/messages/{message_id}/delivered", status_code=204)
 async def confirm_delivery(
-    chatbot_id: UUID, session_id: UUID, message_id: UUID, services: Services, chatter: ChatterOfBot
+    chatbot_id: UUID, session_id: UUID, message_id: UUID, services: Services, chatter: ReadingChatter
 ) -> Response:
     """The reader has this answer and every earlier one of the session."""
     async with tenant_tx(services.db, chatter.tenant_id) as tx:

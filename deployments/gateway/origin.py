@@ -6,8 +6,10 @@ from typing import Annotated
 from fastapi import Depends, Request
 
 from deployments.gateway.client_address import client_of
-from deployments.gateway.principal import CurrentChatter, CurrentPrincipal, RequestId
+from deployments.gateway.principal import Credentials, CurrentPrincipal, RequestId
+from deployments.gateway.services import Services
 from domain.audit import ActorKind, Origin
+from domain.errors import NotAuthenticated
 from domain.ids import UserId
 from domain.tenancy import Chatter
 
@@ -42,8 +44,11 @@ async def principal_origin(principal: CurrentPrincipal, origin: AnonymousOrigin)
     return of_user(origin, principal.user_id)
 
 
-async def chatter_origin(chatter: CurrentChatter, origin: AnonymousOrigin) -> Origin:
-    return _of_chatter(origin, chatter)
+async def chatter_origin(services: Services, credentials: Credentials, origin: AnonymousOrigin) -> Origin:
+    """Of whom the token names; what they may do, the route asks. Raises NotAuthenticated."""
+    if credentials is None:
+        raise NotAuthenticated
+    return _of_chatter(origin, services.tokens.verify_chatter(credentials.credentials).chatter)
 
 
 CurrentOrigin = Annotated[Origin, Depends(principal_origin)]

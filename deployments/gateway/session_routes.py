@@ -14,7 +14,7 @@ from deployments.gateway.conversation_models import (
 )
 from deployments.gateway.models import Limit
 from deployments.gateway.origin import ChatterOrigin
-from deployments.gateway.principal import ChatterOfBot
+from deployments.gateway.principal import DeletingChatter, ReadingChatter, ReplyingChatter
 from deployments.gateway.services import Services
 from domain.audit import Action, Details, Target
 from domain.errors import Forbidden
@@ -30,7 +30,7 @@ router = APIRouter(tags=["chat"])
 
 @router.post("/chatbots/{chatbot_id}/sessions", status_code=201)
 async def create_session(
-    chatbot_id: UUID, services: Services, chatter: ChatterOfBot, body: SessionBody | None = None
+    chatbot_id: UUID, services: Services, chatter: ReplyingChatter, body: SessionBody | None = None
 ) -> SessionModel:
     """A visitor's session is theirs alone; the tenant's people see it too."""
     title = body.title if body else ""
@@ -41,7 +41,7 @@ async def create_session(
 
 @router.get("/chatbots/{chatbot_id}/sessions")
 async def list_sessions(
-    chatbot_id: UUID, services: Services, chatter: ChatterOfBot, limit: Limit = 50, cursor: UUID | None = None
+    chatbot_id: UUID, services: Services, chatter: ReadingChatter, limit: Limit = 50, cursor: UUID | None = None
 ) -> SessionPage:
     """Newest first; a visitor's own only."""
     async with tenant_tx(services.db, chatter.tenant_id) as tx:
@@ -57,7 +57,7 @@ async def change_session(
     session_id: UUID,
     body: SessionChange,
     services: Services,
-    chatter: ChatterOfBot,
+    chatter: ReplyingChatter,
     origin: ChatterOrigin,
 ) -> SessionModel:
     """Rename, close or open again; the tenant's people also choose the active branch."""
@@ -80,7 +80,7 @@ async def change_session(
 
 @router.delete("/chatbots/{chatbot_id}/sessions/{session_id}", status_code=204)
 async def delete_session(
-    chatbot_id: UUID, session_id: UUID, services: Services, chatter: ChatterOfBot, origin: ChatterOrigin
+    chatbot_id: UUID, session_id: UUID, services: Services, chatter: DeletingChatter, origin: ChatterOrigin
 ) -> Response:
     """The session goes with its messages; what was billed stays."""
     async with tenant_tx(services.db, chatter.tenant_id) as tx:
@@ -93,7 +93,7 @@ async def delete_session(
 
 
 @router.get("/chatbots/{chatbot_id}/sessions/{session_id}/branches")
-async def list_branches(chatbot_id: UUID, session_id: UUID, services: Services, chatter: ChatterOfBot) -> BranchList:
+async def list_branches(chatbot_id: UUID, session_id: UUID, services: Services, chatter: ReadingChatter) -> BranchList:
     """The newest two hundred, newest first."""
     async with tenant_tx(services.db, chatter.tenant_id) as tx:
         session = await Sessions(tx).get_for(chatter, SessionId(session_id), ChatbotId(chatbot_id))

@@ -47,6 +47,8 @@ class VerifiedChatter:
     chatter: Chatter
     expires_at: float
     """Unix seconds."""
+    principal: Principal | None = None
+    """The person; None for a visitor."""
 
 
 class AccessTokens:
@@ -93,11 +95,11 @@ class AccessTokens:
         with _refusing():
             claims = self._decode(token)
             if claims["aud"] == self._visitor_audience:
-                chatter = self._visitor(claims)
-            else:
-                person = self._principal(claims)
-                chatter = Chatter(person.tenant_id, user_id=person.user_id)
-            return VerifiedChatter(chatter, float(claims["exp"]))
+                return VerifiedChatter(self._visitor(claims), float(claims["exp"]))
+            principal = self._principal(claims)
+            return VerifiedChatter(
+                Chatter(principal.tenant_id, user_id=principal.user_id), float(claims["exp"]), principal
+            )
 
     def verify_bearer(self, token: str) -> Bearer:
         """Accepts a person's and a visitor's token. Raises NotAuthenticated as `verify` does."""

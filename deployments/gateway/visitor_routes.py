@@ -1,5 +1,6 @@
 """Visitors: people who chat without an account, anonymous or vouched for by the tenant's server."""
 
+from typing import Annotated
 from uuid import UUID
 
 import structlog
@@ -14,7 +15,7 @@ from deployments.gateway.conversation_models import (
 )
 from deployments.gateway.models import Limit
 from deployments.gateway.origin import Client, CurrentOrigin
-from deployments.gateway.principal import CurrentOwner, CurrentPrincipal
+from deployments.gateway.principal import PUBLIC, require
 from deployments.gateway.rate_limits import Kind
 from deployments.gateway.services import GatewayServices, Services
 from deployments.gateway.tokens import VISITOR_SECONDS
@@ -23,6 +24,8 @@ from domain.audit import Action, Target
 from domain.chatbot import Chatbot
 from domain.errors import InvalidInput, NotAuthenticated, NotFound
 from domain.ids import ChatbotId, VisitorId
+from domain.permissions import Permission
+from domain.tenancy import Principal
 from storage.postgres.audit import Audit
 from storage.postgres.chatbots import Chatbots
 from storage.postgres.database import Transaction, system_tx, tenant_tx
@@ -31,7 +34,7 @@ from storage.postgres.visitors import Visitors
 router = APIRouter(tags=["visitors"])
 
 
-@router.post("/chatbots/{chatbot_id}/visitors", status_code=201)
+@router.post("/chatbots/{chatbot_id}/visitors", status_code=201, openapi_extra=PUBLIC)
 async def welcome(
     chatbot_id: UUID, services: Services, client: Client, body: VisitorBody | None = None
 ) -> VisitorGrantModel:
@@ -57,7 +60,7 @@ async def welcome(
 async def list_visitors(
     chatbot_id: UUID,
     services: Services,
-    principal: CurrentPrincipal,
+    principal: Annotated[Principal, require(Permission.CONVERSATIONS_READ)],
     limit: Limit = 50,
     cursor: UUID | None = None,
 ) -> VisitorPage:
@@ -71,7 +74,10 @@ async def list_visitors(
 
 @router.get("/chatbots/{chatbot_id}/identity-secret")
 async def get_identity_secret(
-    chatbot_id: UUID, services: Services, owner: CurrentOwner, origin: CurrentOrigin
+    chatbot_id: UUID,
+    services: Services,
+    owner: Annotated[Principal, require(Permission.CHATBOTS_SECRETS)],
+    origin: CurrentOrigin,
 ) -> IdentitySecretModel:
     """What the tenant's server signs the names of its people with."""
     async with tenant_tx(services.db, owner.tenant_id) as tx:

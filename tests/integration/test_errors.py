@@ -113,7 +113,7 @@ async def test_tokens_that_are_not_ours(rig: GatewayRig) -> None:
     unknown = Principal(TenantId(uuid4()), UserId(uuid4()), Role.OWNER)
     token = {"Authorization": f"Bearer {rig.services.tokens.sign(unknown)}"}
     check(await rig.http.get("/me", headers=token), 401, "not_authenticated")
-    check(await rig.http.post("/chatbots", json={"name": "x"}, headers=token), 404, "not_found")
+    check(await rig.http.post("/chatbots", json={"name": "x"}, headers=token), 401, "not_authenticated")
 
 
 async def test_bodies_too_large_are_refused_with_and_without_a_length(rig: GatewayRig) -> None:

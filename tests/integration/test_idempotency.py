@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import Callable
 from typing import Any
-from uuid import uuid4
+from uuid import UUID, uuid4
 
 import httpx
 import pytest
@@ -15,6 +15,7 @@ from deployments.gateway import idempotency
 from deployments.gateway.application import build_app
 from domain.ids import TenantId, UserId
 from domain.tenancy import Principal, Role
+from storage.postgres.database import system_tx
 from storage.redis.client import connect_redis
 from storage.redis.replays import LEASE_SECONDS, Replays, StoredAnswer
 from tests.fixtures.gateway import Chat, GatewayRig, Tenant
@@ -59,7 +60,11 @@ async def test_a_key_belongs_to_one_tenant_person_and_address(rig: GatewayRig, c
     first = await tenant.post("/chatbots", json=body, headers=headers)
     foreign = await other.post("/chatbots", json=body, headers=headers)
     assert foreign.json()["id"] != first.json()["id"]
-    colleague = Principal(TenantId(tenant.grant["tenant"]["id"]), UserId(uuid4()), Role.EDITOR)
+    # One who belongs to both companies.
+    colleague = Principal(TenantId(tenant.grant["tenant"]["id"]), UserId(UUID(other.grant["user"]["id"])), Role.EDITOR)
+    async with system_tx(rig.services.db) as tx:
+        membership = [colleague.tenant_id, colleague.user_id, colleague.role.value]
+        await tx.execute("insert into memberships (tenant_id, user_id, role) values (%s, %s, %s)", membership)
     token = {"Authorization": f"Bearer {rig.services.tokens.sign(colleague)}"}
     theirs = await rig.http.post("/chatbots", json=body, headers={**headers, **token})
     assert theirs.json()["id"] != first.json()["id"]

@@ -42,4 +42,4 @@ def test_most_closes_mean_come_back(code: int) -> None:
 
 def test_some_closes_do_not() -> None:
     assert close_action(4401) is CloseAction.SIGN_IN
-    assert {close_action(1008), close_action(4404)} == {CloseAction.GIVE_UP}
+    assert {close_action(1008), close_action(4403), close_action(4404)} == {CloseAction.GIVE_UP}

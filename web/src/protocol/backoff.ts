@@ -26,6 +26,7 @@ export function closeAction(code: number): CloseAction {
     case 4401:
       return "refresh";
     case 4403:
+    case 4403:
     case 4404:
       return "gone";
     case 1002:

@@ -1,0 +1,58 @@
+"""What each role may do: one table, which every route and socket asks."""
+
+from collections.abc import Mapping
+from enum import StrEnum
+from types import MappingProxyType
+
+from domain.errors import Forbidden
+from domain.tenancy import Role
+
+
+class Permission(StrEnum):
+    AUDIT_READ = "audit.read"
+    BILLING_READ = "billing.read"
+    BILLING_MANAGE = "billing.manage"
+    CHATBOTS_READ = "chatbots.read"
+    CHATBOTS_WRITE = "chatbots.write"
+    CHATBOTS_SECRETS = "chatbots.secrets"
+    DOCUMENTS_READ = "documents.read"
+    DOCUMENTS_WRITE = "documents.write"
+    CONVERSATIONS_READ = "conversations.read"
+    CONVERSATIONS_REPLY = "conversations.reply"
+    """Begin, continue, rename and close conversations."""
+    CONVERSATIONS_DELETE = "conversations.delete"
+    FEEDBACK_READ = "feedback.read"
+    FEEDBACK_WRITE = "feedback.write"
+
+
+P = Permission
+# Whoever reads a conversation needs the names of its bot and the passages that it cites.
+_READER = frozenset((P.CHATBOTS_READ, P.DOCUMENTS_READ, P.CONVERSATIONS_READ, P.FEEDBACK_READ))
+PERMISSIONS: Mapping[Role, frozenset[Permission]] = MappingProxyType(
+    {
+        Role.OWNER: frozenset(P),
+        Role.ADMIN: frozenset(P),
+        # Who builds a bot tries it, and reads what became of it.
+        Role.EDITOR: _READER
+        | {
+            P.CHATBOTS_WRITE,
+            P.DOCUMENTS_WRITE,
+            P.CONVERSATIONS_REPLY,
+            P.CONVERSATIONS_DELETE,
+            P.FEEDBACK_WRITE,
+        },
+        Role.ANALYST: _READER,
+        Role.AGENT: _READER | {P.CONVERSATIONS_REPLY, P.FEEDBACK_WRITE},
+        Role.BILLING: frozenset((P.BILLING_READ, P.BILLING_MANAGE)),
+    }
+)
+VISITOR_PERMISSIONS = frozenset((P.CONVERSATIONS_READ, P.CONVERSATIONS_REPLY, P.CONVERSATIONS_DELETE, P.FEEDBACK_WRITE))
+"""In their own sessions of one chatbot only; the repositories see to that."""
+
+
+def check(role: Role | None, permission: Permission) -> None:
+    """`role` is None for a visitor. Raises Forbidden."""
+    granted = VISITOR_PERMISSIONS if role is None else PERMISSIONS[role]
+    if permission not in granted:
+        who = "Visitors" if role is None else f"People with the role {role.value!r}"
+        raise Forbidden(f"{who} may not do this.")

@@ -1,0 +1,140 @@
+"""Every operation of the OpenAPI document × every role × {own tenant, another's}, visitors and nobody."""
+
+from typing import Any
+from uuid import UUID, uuid4
+
+from domain.ids import TenantId, UserId, new_uuid
+from domain.permissions import PERMISSIONS, Permission
+from domain.tenancy import Principal, Role
+from storage.postgres.database import system_tx
+from tests.fixtures.gateway import Chat, GatewayRig, SocketRig
+from tests.fixtures.stored_turns import store_turn, tenant_id_of
+
+BODIES: dict[tuple[str, str], dict[str, Any]] = {
+    ("post", "/chatbots"): {"json": {"name": "Other"}},
+    ("put", "/chatbots/{chatbot_id}/config"): {"json": {}},
+    ("patch", "/chatbots/{chatbot_id}/sessions/{session_id}"): {"json": {"title": "New"}},
+    ("post", "/chatbots/{chatbot_id}/sessions/{session_id}/messages"): {"json": {"text": "How long?"}},
+    ("put", "/chatbots/{chatbot_id}/sessions/{session_id}/messages/{message_id}/feedback"): {"json": {"rating": "up"}},
+    ("post", "/knowledgebase/{chatbot_id}/upload"): {"files": {"files": ("a.txt", b"Twelve months.", "text/plain")}},
+    ("get", "/knowledgebase/{chatbot_id}/documents/{document_id}/passage"): {"params": {"start": 0, "end": 1}},
+    ("post", "/subscriptions"): {"json": {"plan": "pro"}},
+}
+"""What an operation needs to get as far as its permission and its ids."""
+SEED = (
+    "insert into chatbots (tenant_id, id, name) values (%(tenant)s, %(bot)s, 'Bot')",
+    "insert into chatbot_configs (tenant_id, chatbot_id, version, config) values (%(tenant)s, %(bot)s, 1, '{}')",
+    """insert into documents (tenant_id, id, chatbot_id, name, media_type, size, content_hash)
+    values (%(tenant)s, %(document)s, %(bot)s, 'a.txt', 'text/plain', 1, 'x')""",
+    "insert into visitors (tenant_id, id, chatbot_id) values (%(tenant)s, %(visitor)s, %(bot)s)",
+    """insert into sessions (tenant_id, id, chatbot_id, visitor_id)
+    values (%(tenant)s, %(session)s, %(bot)s, %(visitor)s)""",
+)
+
+
+async def world(rig: GatewayRig, chat: Chat) -> dict[str, str]:
+    """New targets in the chat's tenant, by the names that paths use."""
+    ids = {name: new_uuid() for name in ("bot", "document", "session", "visitor")}
+    async with system_tx(rig.services.db) as tx:
+        for statement in SEED:
+            await tx.execute(statement.encode(), {**ids, "tenant": tenant_id_of(chat)})
+    stored = await store_turn(rig, Chat(chat.tenant, str(ids["bot"]), str(ids["session"])), "How long?")
+    assert stored.answer is not None
+    return {
+        **{f"{name}_id": str(value) for name, value in ids.items()},
+        "chatbot_id": str(ids["bot"]),
+        "turn_id": stored.turn,
+        "message_id": stored.answer,
+    }
+
+
+async def person(rig: GatewayRig, tenant: TenantId, role: Role) -> str:
+    """A member's token. It claims to be an owner: only the role in the database may count."""
+    user = UserId(new_uuid())
+    async with system_tx(rig.services.db) as tx:
+        await tx.execute("insert into users (id, email, password_hash) values (%s, %s, 'x')", [user, f"{user}@a.com"])
+        await tx.execute(
+            "insert into memberships (tenant_id, user_id, role) values (%s, %s, %s)", [tenant, user, role.value]
+        )
+    return rig.services.tokens.sign(Principal(tenant, user, Role.OWNER))
+
+
+async def other_tenant(rig: GatewayRig) -> Chat:
+    tenant = await rig.register()
+    return Chat(tenant, "", "")
+
+
+async def test_every_operation_for_everybody(rig: GatewayRig, chat: Chat) -> None:
+    rig.services.tokens.lifetime_seconds = 3_600
+    document = (await rig.http.get("/openapi.json")).json()
+    operations = [
+        (method, path, operation)
+        for path, methods in document["paths"].items()
+        for method, operation in methods.items()
+    ]
+    assert len(operations) > 30
+    theirs_chat = await other_tenant(rig)
+    tenant = tenant_id_of(chat)
+    tokens = {role: await person(rig, tenant, role) for role in Role}
+    own, theirs = await world(rig, chat), await world(rig, theirs_chat)
+    combinations = 0
+    wrong: list[str] = []
+    for method, path, operation in operations:
+        needed = operation.get("x-permission")
+        assert needed in {*Permission, "public", "account"}, f"{method} {path} has no permission"
+        visitors = operation.get("x-visitors", False)
+        options = BODIES.get((method, path), {})
+        for who in (*Role, "visitor", None):
+            for targets, mine in ((own, True), (theirs, False)):
+                if not mine and ("{" not in path or needed == "public"):
+                    continue
+                url = path.format(**targets)
+                if isinstance(who, Role):
+                    token, allowed = tokens[who], needed == "account" or needed in PERMISSIONS[who]
+                elif who:
+                    bot, visitor = UUID(own["chatbot_id"]), UUID(own["visitor_id"])
+                    token = rig.services.tokens.sign_visitor(tenant, bot, visitor)  # type: ignore[arg-type]
+                    allowed = visitors
+                else:
+                    token, allowed = "", False
+                headers = {"Authorization": f"Bearer {token}"} if token else {}
+                status = (await rig.http.request(method, url, headers=headers, **options)).status_code
+                combinations += 1
+                if allowed or needed == "public":
+                    good = status not in (401, 403) if mine else status == 404
+                else:
+                    good = status == (403 if isinstance(who, Role) else 401)
+                if not good:
+                    wrong.append(f"{method} {path} by {who} {'own' if mine else 'other'}: {status}")
+                if mine and method == "delete" and status < 300:
+                    own = await world(rig, chat)
+    print(f"{combinations} combinations of {len(operations)} operations")
+    assert wrong == []
+
+
+async def test_sockets_for_everybody(socket_rig: SocketRig, chat: Chat) -> None:
+    rig = socket_rig.rig
+    theirs = await other_tenant(rig)
+    targets, foreign = await world(rig, chat), await world(rig, theirs)
+    for role in Role:
+        token = await person(rig, tenant_id_of(chat), role)
+        allowed = Permission.CONVERSATIONS_REPLY in PERMISSIONS[role]
+        for ids, code in ((targets, None if allowed else 4403), (foreign, 4404 if allowed else 4403)):
+            async with await socket_rig.connect(ids["chatbot_id"], ids["session_id"]) as client:
+                await client.send(type="auth", token=token)
+                if code is None:
+                    await client.expect("ready")
+                else:
+                    await client.expect("error")
+                    assert await client.closed() == code, role
+
+
+async def test_who_was_removed_is_out_at_once(rig: GatewayRig, chat: Chat) -> None:
+    token = await person(rig, tenant_id_of(chat), Role.EDITOR)
+    headers = {"Authorization": f"Bearer {token}"}
+    assert (await rig.http.get("/chatbots", headers=headers)).status_code == 200
+    async with system_tx(rig.services.db) as tx:
+        await tx.execute("delete from memberships where tenant_id = %s and role = 'editor'", [tenant_id_of(chat)])
+    assert (await rig.http.get("/chatbots", headers=headers)).status_code == 401
+    stranger = rig.services.tokens.sign(Principal(tenant_id_of(chat), UserId(uuid4()), Role.OWNER))
+    assert (await rig.http.get("/chatbots", headers={"Authorization": f"Bearer {stranger}"})).status_code == 401
