@@ -3,7 +3,8 @@
 from datetime import UTC, datetime
 from typing import Protocol
 
-from domain.audit_anchor import FIRST_PREVIOUS, Anchor, object_key, sealed
+from domain.audit import FIRST_PREVIOUS
+from domain.audit_anchor import Anchor, object_key, sealed
 from storage.postgres.audit import AnchorRow, AnchorRows
 from storage.postgres.database import Database, system_tx
 

@@ -79,8 +79,8 @@ class SessionHost:
 
     async def take(self, slot: int) -> None:
         """Serve the tenants of the slot from now on; only for a process that has started and has none."""
-        if self._place is not None:
-            raise RuntimeError(f"the place is taken: {self._place}")
+        if not self._address or self._place is not None:
+            raise RuntimeError(f"not started, or the place is taken: {self._place}")
         self._place = slot
         self._serve(slot)
 

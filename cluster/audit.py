@@ -7,7 +7,8 @@ from typing import Protocol
 
 import psycopg
 
-from domain.audit_anchor import FIRST_PREVIOUS, FOLDER, Anchor, object_key, opened
+from domain.audit import FIRST_PREVIOUS
+from domain.audit_anchor import FOLDER, Anchor, object_key, opened
 from domain.audit_check import ChainCheck, Fault, Finding
 from domain.errors import NotFound
 from domain.ids import TenantId

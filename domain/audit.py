@@ -10,7 +10,7 @@ from enum import StrEnum
 from domain.ids import TenantId
 
 FIRST_PREVIOUS = bytes(32)
-"""What stands before the first event of a chain."""
+"""What stands before the first event of a chain, and the first anchor."""
 _FORMAT = b"loquent-audit-1"
 _ABSENT = b"\xff\xff\xff\xff"
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)

@@ -12,7 +12,6 @@ from domain.ids import TenantId
 FOLDER = "audit-anchors"
 KEY_PURPOSE = "audit-anchor"
 """For `domain.keys.derive_key`."""
-FIRST_PREVIOUS = bytes(32)
 
 
 @dataclass(frozen=True, slots=True)
