@@ -26,7 +26,6 @@ export function closeAction(code: number): CloseAction {
     case 4401:
       return "refresh";
     case 4403:
-    case 4403:
     case 4404:
       return "gone";
     case 1002:
