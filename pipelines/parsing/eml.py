@@ -3,7 +3,6 @@
 from email import message_from_bytes
 from email.message import EmailMessage
 from email.policy import default
-from typing import cast
 
 from domain.documents import IngestionFailure, ParsedDocument
 from pipelines.parsing import html
@@ -19,7 +18,7 @@ _MAX_PARTS = 1_000
 
 def parse(data: bytes, limits: ParseLimits) -> ParsedDocument:
     # The policy of today decodes headers and bodies; Python's default one is for messages of old.
-    message = cast("EmailMessage", message_from_bytes(data, policy=default))
+    message = message_from_bytes(data, policy=default)
     headers = [f"{name}: {value}" for name in _HEADERS if (value := _header(message, name))]
     if not headers:
         raise IngestionFailure(NO_MESSAGE)
