@@ -26,6 +26,13 @@ class Action(StrEnum):
     USER_LOGIN_REFUSED = "user.login_refused"
     USER_LOGOUT = "user.logout"
     REFRESH_TOKEN_REUSE = "refresh_token.reuse"  # noqa: S105 - a name
+    MFA_ENABLE = "mfa.enable"
+    MFA_DISABLE = "mfa.disable"
+    MFA_REFUSED = "mfa.refused"
+    RECOVERY_CODE_USE = "recovery_code.use"
+    RECOVERY_CODES_RENEW = "recovery_codes.renew"
+    TENANT_SECURITY_UPDATE = "tenant.security_update"
+    IDENTITY_LINK = "identity.link"
     CHATBOT_CREATE = "chatbot.create"
     CHATBOT_UPDATE = "chatbot.update"
     CHATBOT_DELETE = "chatbot.delete"

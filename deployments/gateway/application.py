@@ -12,8 +12,10 @@ from deployments.gateway import (
     health_routes,
     knowledge_routes,
     message_routes,
+    mfa_routes,
     session_routes,
     socket_protocol,
+    tenant_routes,
     visitor_routes,
 )
 from deployments.gateway.body_limit import BodyLimit
@@ -55,6 +57,8 @@ def build_app(services: GatewayServices) -> FastAPI:
     install_error_handlers(app)
     for module in (
         account_routes,
+        mfa_routes,
+        tenant_routes,
         chatbot_routes,
         knowledge_routes,
         session_routes,

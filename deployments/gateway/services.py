@@ -21,6 +21,7 @@ from deployments.gateway.tokens import AccessTokens
 from domain.conversation import Question
 from domain.ids import SessionId, TenantId, TurnId
 from storage.postgres.database import Database
+from storage.user_secrets import UserSecrets
 
 Event = dict[str, Any]
 """One event of a turn, as a session host sends it: `{"k": kind, "turn": id, "epoch": e, "seq": n, ...}`."""
@@ -87,6 +88,7 @@ class GatewayServices:
     tabs: OpenTabs = field(init=False)
     drain: Drain = field(init=False)
     limits: RateLimits = field(init=False)
+    user_secrets: UserSecrets = field(init=False)
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "tokens", AccessTokens(self.settings))
@@ -96,6 +98,7 @@ class GatewayServices:
         object.__setattr__(self, "tabs", OpenTabs())
         object.__setattr__(self, "drain", Drain())
         object.__setattr__(self, "limits", RateLimits(self.redis, self.settings.rate_limit_factor))
+        object.__setattr__(self, "user_secrets", UserSecrets(self.settings.secret_key.get_secret_value()))
 
 
 def services_of(connection: HTTPConnection) -> GatewayServices:

@@ -18,6 +18,7 @@ BODIES: dict[tuple[str, str], dict[str, Any]] = {
     ("put", "/chatbots/{chatbot_id}/sessions/{session_id}/messages/{message_id}/feedback"): {"json": {"rating": "up"}},
     ("post", "/knowledgebase/{chatbot_id}/upload"): {"files": {"files": ("a.txt", b"Twelve months.", "text/plain")}},
     ("get", "/knowledgebase/{chatbot_id}/documents/{document_id}/passage"): {"params": {"start": 0, "end": 1}},
+    ("patch", "/tenant/security"): {"json": {"require_mfa": False}},
     ("post", "/subscriptions"): {"json": {"plan": "pro"}},
 }
 """What an operation needs to get as far as its permission and its ids."""
