@@ -33,6 +33,7 @@ class Action(StrEnum):
     RECOVERY_CODES_RENEW = "recovery_codes.renew"
     TENANT_SECURITY_UPDATE = "tenant.security_update"
     IDENTITY_LINK = "identity.link"
+    IDENTITY_UNLINK = "identity.unlink"
     CHATBOT_CREATE = "chatbot.create"
     CHATBOT_UPDATE = "chatbot.update"
     CHATBOT_DELETE = "chatbot.delete"

@@ -25,6 +25,7 @@ SYSTEM_TX_USERS = {
     "cluster/dedicated_hosts.py",
     "deployments/gateway/account_routes.py",
     "deployments/gateway/mfa_routes.py",
+    "deployments/gateway/oidc_routes.py",
     "deployments/gateway/visitor_routes.py",
 }
 SQL_TEXT = re.compile(

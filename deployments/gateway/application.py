@@ -13,6 +13,7 @@ from deployments.gateway import (
     knowledge_routes,
     message_routes,
     mfa_routes,
+    oidc_routes,
     session_routes,
     socket_protocol,
     tenant_routes,
@@ -58,6 +59,7 @@ def build_app(services: GatewayServices) -> FastAPI:
     for module in (
         account_routes,
         mfa_routes,
+        oidc_routes,
         tenant_routes,
         chatbot_routes,
         knowledge_routes,

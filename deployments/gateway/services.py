@@ -10,10 +10,12 @@ from fastapi import Depends
 from redis.asyncio import Redis
 from starlette.requests import HTTPConnection
 
+from configs.identity import load_identity
 from configs.settings import Settings
 from deployments.gateway.census import SocketCensus
 from deployments.gateway.drain import Drain
 from deployments.gateway.metrics import GatewayMetrics
+from deployments.gateway.oidc.provider import OidcProviders
 from deployments.gateway.open_tabs import OpenTabs
 from deployments.gateway.passwords import Passwords
 from deployments.gateway.rate_limits import RateLimits
@@ -89,6 +91,8 @@ class GatewayServices:
     drain: Drain = field(init=False)
     limits: RateLimits = field(init=False)
     user_secrets: UserSecrets = field(init=False)
+    identity: OidcProviders = field(init=False)
+    """Whoever opened the services closes it."""
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "tokens", AccessTokens(self.settings))
@@ -99,6 +103,8 @@ class GatewayServices:
         object.__setattr__(self, "drain", Drain())
         object.__setattr__(self, "limits", RateLimits(self.redis, self.settings.rate_limit_factor))
         object.__setattr__(self, "user_secrets", UserSecrets(self.settings.secret_key.get_secret_value()))
+        tables = load_identity(self.settings.identity_file)
+        object.__setattr__(self, "identity", OidcProviders(tables, self.settings.page_url))
 
 
 def services_of(connection: HTTPConnection) -> GatewayServices:

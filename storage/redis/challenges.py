@@ -21,7 +21,9 @@ class Challenges:
         the same count."""
         tried, answered = f"mfa:tried:{challenge}", f"mfa:answered:{challenge}"
         async with self._redis.pipeline(transaction=True) as pipe:
-            pipe.incr(tried).expire(tried, _SECONDS).exists(answered)
+            pipe.incr(tried)
+            pipe.expire(tried, _SECONDS)
+            pipe.exists(answered)
             count, _, over = await pipe.execute()
         return count <= MAX_ATTEMPTS and not over
 
