@@ -76,6 +76,11 @@ class Settings(BaseSettings):
         1.0, gt=0, description="Multiplies every limit of calls in deployments/gateway/rate_limits.py."
     )
 
+    public_url: Annotated[str, AfterValidator(_checked_origin)] | None = Field(
+        None, description="Where people reach the page, for links in mails; `http://host:port` when unset."
+    )
+    identity_file: Path | None = Field(None, description="Another identity.yaml.")
+
     default_model: str = Field("smollm2-135m", description="The key of configs/models.yaml that `default` means.")
     local_engine: Literal["auto", "vllm", "llamacpp", "none"] = Field(
         "auto", description="Which engine runs local weights; `auto` takes vLLM where it is installed, else llama.cpp."
@@ -127,6 +132,11 @@ class Settings(BaseSettings):
     @property
     def objects_url(self) -> str:
         return self.object_store_url or str(self.root / "objects")
+
+    @property
+    def page_url(self) -> str:
+        """Where links in mails lead. Never what a request calls the host: that is the client's word."""
+        return self.public_url or f"http://{self.host}:{self.port}"
 
     @property
     def models_dir(self) -> Path:

@@ -15,9 +15,11 @@ pytest_plugins = [
     "tests.fixtures.desk",
     "tests.fixtures.engines",
     "tests.fixtures.gateway",
+    "tests.fixtures.identity_provider",
     "tests.fixtures.platform",
     "tests.fixtures.provider",
     "tests.fixtures.ray",
+    "tests.fixtures.second_factor",
     "tests.fixtures.streams",
     "tests.fixtures.stripe_double",
 ]

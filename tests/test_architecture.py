@@ -24,6 +24,8 @@ SYSTEM_TX_USERS = {
     "cluster/audit.py",
     "cluster/dedicated_hosts.py",
     "deployments/gateway/account_routes.py",
+    "deployments/gateway/mfa_routes.py",
+    "deployments/gateway/oidc_routes.py",
     "deployments/gateway/visitor_routes.py",
 }
 SQL_TEXT = re.compile(

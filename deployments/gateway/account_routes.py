@@ -7,18 +7,20 @@ from fastapi import APIRouter, Response
 
 from configs.settings import DEMO_EMAIL
 from deployments.gateway.grants import grant_of
+from deployments.gateway.mfa_models import MfaChallengeModel
 from deployments.gateway.models import GrantModel, LoginBody, MeModel, RefreshBody, RegisterBody
 from deployments.gateway.origin import AnonymousOrigin, Client, of_user
 from deployments.gateway.principal import PUBLIC, CurrentPrincipal
 from deployments.gateway.rate_limits import Kind
+from deployments.gateway.second_factor import after_first_factor, record_login
 from deployments.gateway.services import GatewayServices, Services
 from deployments.gateway.tokens import hash_refresh_token
 from deployments.gateway.unattended import unattended
-from domain.audit import Action, Details, Origin, Target
+from domain.audit import Action, Origin, Target
 from domain.errors import AppError, NotAuthenticated, NotFound
 from storage.postgres.accounts import Account, Accounts
 from storage.postgres.audit import Audit
-from storage.postgres.database import Transaction, system_tx
+from storage.postgres.database import system_tx
 
 log = structlog.get_logger()
 router = APIRouter(tags=["accounts"])
@@ -42,7 +44,10 @@ async def register(body: RegisterBody, services: Services, client: Client, origi
 
 
 @router.post("/auth/login", openapi_extra=PUBLIC)
-async def log_in(body: LoginBody, services: Services, client: Client, origin: AnonymousOrigin) -> GrantModel:
+async def log_in(
+    body: LoginBody, services: Services, client: Client, origin: AnonymousOrigin
+) -> GrantModel | MfaChallengeModel:
+    """The tokens, or a challenge where the person has a second factor: `POST /auth/mfa/verify` answers it."""
     await _count_attempt(services, client, body.email)
     async with system_tx(services.db) as tx:
         account = await Accounts(tx).find_by_email(body.email)
@@ -57,9 +62,7 @@ async def log_in(body: LoginBody, services: Services, client: Client, origin: An
     async with system_tx(services.db) as tx:
         if renewed is not None:
             await Accounts(tx).set_password_hash(account.user.id, renewed)
-        grant = await grant_of(services, tx, account, uuid4())
-        await _record_login(tx, account, origin)
-    return grant
+        return await after_first_factor(services, tx, account, origin)
 
 
 @router.post("/auth/demo", openapi_extra=PUBLIC)
@@ -72,7 +75,7 @@ async def log_in_to_demo(services: Services, origin: AnonymousOrigin) -> GrantMo
         if account is None:
             raise NotFound("There is no demo here.")
         grant = await grant_of(services, tx, account, uuid4())
-        await _record_login(tx, account, origin, {"demo": True})
+        await record_login(tx, account, origin, {"demo": True})
     return grant
 
 
@@ -117,11 +120,6 @@ async def me(services: Services, principal: CurrentPrincipal) -> MeModel:
     if account is None:
         raise NotAuthenticated("This account no longer exists.")
     return MeModel.of(account)
-
-
-async def _record_login(tx: Transaction, account: Account, origin: Origin, details: Details | None = None) -> None:
-    by, target = of_user(origin, account.user.id), Target("user", str(account.user.id))
-    await Audit(tx).append(account.tenant.id, by, Action.USER_LOGIN, target, details)
 
 
 async def _record_refusal(services: GatewayServices, account: Account, origin: Origin) -> None:

@@ -12,8 +12,11 @@ from deployments.gateway import (
     health_routes,
     knowledge_routes,
     message_routes,
+    mfa_routes,
+    oidc_routes,
     session_routes,
     socket_protocol,
+    tenant_routes,
     visitor_routes,
 )
 from deployments.gateway.body_limit import BodyLimit
@@ -55,6 +58,9 @@ def build_app(services: GatewayServices) -> FastAPI:
     install_error_handlers(app)
     for module in (
         account_routes,
+        mfa_routes,
+        oidc_routes,
+        tenant_routes,
         chatbot_routes,
         knowledge_routes,
         session_routes,

@@ -58,6 +58,7 @@ class Gateway:
             probe_embedder=_probe_embedder,
             page_dir=PAGE_DIR if PAGE_DIR.is_dir() else None,
         )
+        self._stack.push_async_callback(self._services.identity.close)
         tabs, drain = self._services.tabs, self._services.drain
         self._stack.push_async_callback(tabs.close)
         run_until_closed(

@@ -31,6 +31,7 @@ _API = frozenset(
         "plans",
         "readyz",
         "subscriptions",
+        "tenant",
         "webhooks",
     )
 )

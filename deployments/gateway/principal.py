@@ -12,11 +12,12 @@ from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
 
 from deployments.gateway.services import GatewayServices, Services
 from deployments.gateway.tokens import VerifiedChatter
-from domain.errors import NotAuthenticated, NotFound
+from domain.errors import MfaEnrolmentRequired, NotAuthenticated, NotFound
 from domain.permissions import Permission, check
 from domain.tenancy import Chatter, Principal
 from storage.postgres.database import tenant_tx
 from storage.postgres.members import Members
+from storage.postgres.second_factors import SecondFactors
 
 _bearer = HTTPBearer(auto_error=False, description="The access token from log-in, or a visitor's token to chat.")
 Credentials = Annotated[HTTPAuthorizationCredentials | None, Depends(_bearer)]
@@ -27,25 +28,39 @@ _ACCOUNT: dict[str, Any] = {"x-permission": "account"}
 """Any of a tenant's people, about themselves."""
 
 
-async def present_principal(services: GatewayServices, principal: Principal) -> Principal:
-    """With the role of now: a change takes effect at once. Raises NotAuthenticated for who is no member any more."""
+async def present_principal(services: GatewayServices, principal: Principal, *, enrolling: bool = False) -> Principal:
+    """With the role of now: a change takes effect at once. Raises NotAuthenticated for who is no member any more, and
+    MfaEnrolmentRequired for who lacks the second factor that the tenant asks for, unless they are `enrolling`."""
     async with tenant_tx(services.db, principal.tenant_id) as tx:
         role = await Members(tx).role(principal.tenant_id, principal.user_id)
+        lacking = not enrolling and await SecondFactors(tx).is_lacking(principal.tenant_id, principal.user_id)
     if role is None:
         raise NotAuthenticated("This account does not belong to the company any more.")
+    if lacking:
+        raise MfaEnrolmentRequired
     return replace(principal, role=role)
 
 
-async def current_principal(services: Services, credentials: Credentials) -> Principal:
-    """Raises NotAuthenticated without a valid access token of a present member."""
+async def _principal_of(services: GatewayServices, credentials: Credentials, *, enrolling: bool) -> Principal:
     if credentials is None:
         raise NotAuthenticated
     principal = services.tokens.verify(credentials.credentials).principal
     structlog.contextvars.bind_contextvars(tenant_id=str(principal.tenant_id))
-    return await present_principal(services, principal)
+    return await present_principal(services, principal, enrolling=enrolling)
+
+
+async def current_principal(services: Services, credentials: Credentials) -> Principal:
+    """Raises NotAuthenticated without a valid access token of a present member, and MfaEnrolmentRequired."""
+    return await _principal_of(services, credentials, enrolling=False)
+
+
+async def enrolling_principal(services: Services, credentials: Credentials) -> Principal:
+    """For what somebody needs to set up a second factor: they may lack it yet. Raises NotAuthenticated."""
+    return await _principal_of(services, credentials, enrolling=True)
 
 
 CurrentPrincipal = Annotated[Principal, Depends(current_principal)]
+EnrollingPrincipal = Annotated[Principal, Depends(enrolling_principal)]
 
 
 @dataclass(frozen=True)
@@ -123,7 +138,7 @@ def _found_in(dependant: Dependant) -> dict[str, Any] | None:
     if inner:
         # Who acts, for the audit log, is asked beside what they may do.
         return next((found for found in inner if found is not _ACCOUNT), _ACCOUNT)
-    return _ACCOUNT if dependant.call is current_principal else None
+    return _ACCOUNT if dependant.call in (current_principal, enrolling_principal) else None
 
 
 def request_id_of(request: Request) -> str:

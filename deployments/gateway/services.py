@@ -10,10 +10,12 @@ from fastapi import Depends
 from redis.asyncio import Redis
 from starlette.requests import HTTPConnection
 
+from configs.identity import load_identity
 from configs.settings import Settings
 from deployments.gateway.census import SocketCensus
 from deployments.gateway.drain import Drain
 from deployments.gateway.metrics import GatewayMetrics
+from deployments.gateway.oidc.provider import OidcProviders
 from deployments.gateway.open_tabs import OpenTabs
 from deployments.gateway.passwords import Passwords
 from deployments.gateway.rate_limits import RateLimits
@@ -21,6 +23,7 @@ from deployments.gateway.tokens import AccessTokens
 from domain.conversation import Question
 from domain.ids import SessionId, TenantId, TurnId
 from storage.postgres.database import Database
+from storage.user_secrets import UserSecrets
 
 Event = dict[str, Any]
 """One event of a turn, as a session host sends it: `{"k": kind, "turn": id, "epoch": e, "seq": n, ...}`."""
@@ -87,6 +90,9 @@ class GatewayServices:
     tabs: OpenTabs = field(init=False)
     drain: Drain = field(init=False)
     limits: RateLimits = field(init=False)
+    user_secrets: UserSecrets = field(init=False)
+    identity: OidcProviders = field(init=False)
+    """Whoever opened the services closes it."""
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "tokens", AccessTokens(self.settings))
@@ -96,6 +102,9 @@ class GatewayServices:
         object.__setattr__(self, "tabs", OpenTabs())
         object.__setattr__(self, "drain", Drain())
         object.__setattr__(self, "limits", RateLimits(self.redis, self.settings.rate_limit_factor))
+        object.__setattr__(self, "user_secrets", UserSecrets(self.settings.secret_key.get_secret_value()))
+        tables = load_identity(self.settings.identity_file)
+        object.__setattr__(self, "identity", OidcProviders(tables, self.settings.page_url))
 
 
 def services_of(connection: HTTPConnection) -> GatewayServices:

@@ -18,6 +18,7 @@ from domain.keys import derive_key
 from domain.tenancy import Chatter, Principal, Role
 
 MAX_TOKEN_BYTES = 8 * 1024
+CHALLENGE_SECONDS = 5 * 60
 VISITOR_SECONDS = 60 * 60
 VISITOR_GRACE_SECONDS = 30 * 86_400
 """How long after its end a visitor's token still tells who comes back."""
@@ -40,6 +41,15 @@ class Bearer:
     tenant_id: TenantId
     subject: str
     """Differs between any two people or visitors of the tenant."""
+
+
+@dataclass(frozen=True, slots=True)
+class Challenge:
+    """Who has shown the first factor and not yet the second."""
+
+    id: UUID
+    tenant_id: TenantId
+    user_id: UserId
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,6 +77,7 @@ class AccessTokens:
         self._issuer = settings.token_issuer
         self._audience = settings.token_audience
         self._visitor_audience = f"{settings.token_audience}-visitor"
+        self._challenge_audience = f"{settings.token_audience}-second-factor"
         self.lifetime_seconds = settings.access_token_minutes * 60
 
     def sign(self, principal: Principal) -> str:
@@ -83,6 +94,18 @@ class AccessTokens:
         return self._sign(
             self._visitor_audience, visitor_id, VISITOR_SECONDS, tenant=str(tenant_id), chatbot=str(chatbot_id)
         )
+
+    def sign_challenge(self, tenant_id: TenantId, user_id: UserId) -> str:
+        """A token that opens nothing: it only asks for the second factor, for CHALLENGE_SECONDS."""
+        return self._sign(self._challenge_audience, user_id, CHALLENGE_SECONDS, tenant=str(tenant_id))
+
+    def verify_challenge(self, token: str) -> Challenge:
+        """Raises NotAuthenticated as `verify` does."""
+        with _refusing():
+            claims = self._decode(token)
+            if claims["aud"] != self._challenge_audience:
+                raise NotAuthenticated
+            return Challenge(UUID(claims["jti"]), TenantId(UUID(claims["tenant"])), UserId(UUID(claims["sub"])))
 
     def verify(self, token: str) -> Verified:
         """Raises NotAuthenticated for anything but a live access token of ours; never says why."""

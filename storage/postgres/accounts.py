@@ -88,6 +88,10 @@ class Accounts:
     async def mark_refresh_token_used(self, token_id: UUID) -> None:
         await execute(self._tx, _SQL["mark_refresh_token_used"], id=token_id)
 
+    async def revoke_user(self, user_id: UserId) -> int:
+        """Revoke every refresh token of a person, in every tenant; how many were still alive."""
+        return await execute(self._tx, _SQL["revoke_user"], user_id=user_id)
+
     async def revoke_family(self, family: UUID) -> int:
         """Revoke every token that descends from the same log-in; how many were still alive."""
         return await execute(self._tx, _SQL["revoke_family"], family=family)

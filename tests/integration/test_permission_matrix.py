@@ -18,6 +18,8 @@ BODIES: dict[tuple[str, str], dict[str, Any]] = {
     ("put", "/chatbots/{chatbot_id}/sessions/{session_id}/messages/{message_id}/feedback"): {"json": {"rating": "up"}},
     ("post", "/knowledgebase/{chatbot_id}/upload"): {"files": {"files": ("a.txt", b"Twelve months.", "text/plain")}},
     ("get", "/knowledgebase/{chatbot_id}/documents/{document_id}/passage"): {"params": {"start": 0, "end": 1}},
+    ("patch", "/tenant/security"): {"json": {"require_mfa": False}},
+    ("post", "/auth/oidc/{provider}/link"): {"json": {}},
     ("post", "/subscriptions"): {"json": {"plan": "pro"}},
 }
 """What an operation needs to get as far as its permission and its ids."""
@@ -45,6 +47,7 @@ async def world(rig: GatewayRig, chat: Chat) -> dict[str, str]:
         "chatbot_id": str(ids["bot"]),
         "turn_id": stored.turn,
         "message_id": stored.answer,
+        "provider": "none",
     }
 
 

@@ -50,6 +50,9 @@ update refresh_tokens set used_at = now() where id = %(id)s;
 -- name: revoke_family
 update refresh_tokens set revoked_at = now() where family = %(family)s and revoked_at is null;
 
+-- name: revoke_user
+update refresh_tokens set revoked_at = now() where user_id = %(user_id)s and revoked_at is null;
+
 -- name: delete_expired_refresh_tokens
 -- Of one person, with every log-in: the table does not grow without end.
 delete from refresh_tokens where user_id = %(user_id)s and expires_at < now() - interval '1 day';
