@@ -34,6 +34,7 @@ class Kind(StrEnum):
     CHAT = "chat"
     ACCOUNT = "account"
     VISITOR = "visitor"
+    FETCH = "fetch"
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +59,8 @@ RULES = {
     # Counted per address too, so that a stranger's guesses never lock the account's owner out.
     Kind.ACCOUNT: Rule({"address+account": Rate(10, 1 / 6)}, closed=True),
     Kind.VISITOR: Rule({"address+chatbot": Rate(30, 0.5)}, closed=True),
+    # Others' servers are asked in our name.
+    Kind.FETCH: Rule({"tenant": Rate(30, 0.5)}, closed=True),
 }
 """An office behind one address, or a load test, stays below; a loop without a pause does not.
 

@@ -20,7 +20,9 @@ from deployments.gateway.rate_limits import RateLimits
 from deployments.gateway.tokens import AccessTokens
 from domain.conversation import Question
 from domain.ids import SessionId, TenantId, TurnId
+from domain.web_address import networks_of
 from storage.postgres.database import Database
+from storage.web import SafeFetcher
 
 Event = dict[str, Any]
 """One event of a turn, as a session host sends it: `{"k": kind, "turn": id, "epoch": e, "seq": n, ...}`."""
@@ -87,6 +89,7 @@ class GatewayServices:
     tabs: OpenTabs = field(init=False)
     drain: Drain = field(init=False)
     limits: RateLimits = field(init=False)
+    fetcher: SafeFetcher = field(init=False)
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "tokens", AccessTokens(self.settings))
@@ -96,6 +99,7 @@ class GatewayServices:
         object.__setattr__(self, "tabs", OpenTabs())
         object.__setattr__(self, "drain", Drain())
         object.__setattr__(self, "limits", RateLimits(self.redis, self.settings.rate_limit_factor))
+        object.__setattr__(self, "fetcher", SafeFetcher(networks_of(self.settings.fetch_networks)))
 
 
 def services_of(connection: HTTPConnection) -> GatewayServices:
