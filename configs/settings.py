@@ -72,6 +72,9 @@ class Settings(BaseSettings):
     trusted_proxies: Networks = Field(
         (), description="Networks of proxies, beside loopback, whose word about the client's address counts."
     )
+    fetch_networks: Networks = Field(
+        (), description="Networks, beside the public internet, whose addresses documents may be fetched from."
+    )
     rate_limit_factor: float = Field(
         1.0, gt=0, description="Multiplies every limit of calls in deployments/gateway/rate_limits.py."
     )

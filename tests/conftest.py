@@ -22,6 +22,7 @@ pytest_plugins = [
     "tests.fixtures.second_factor",
     "tests.fixtures.streams",
     "tests.fixtures.stripe_double",
+    "tests.fixtures.web_server",
 ]
 
 ORDER = ("unit", "test_architecture.py", "migration", "integration", "acceptance", "faults")

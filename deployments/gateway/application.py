@@ -1,5 +1,7 @@
 """The FastAPI application of the gateway, made from its services."""
 
+import re
+
 from fastapi import FastAPI
 from starlette.middleware.cors import CORSMiddleware
 
@@ -9,6 +11,7 @@ from deployments.gateway import (
     billing_routes,
     chatbot_routes,
     feedback_routes,
+    fetch_routes,
     health_routes,
     knowledge_routes,
     message_routes,
@@ -31,6 +34,8 @@ from deployments.gateway.request_context import RequestContext
 from deployments.gateway.services import GatewayServices
 from deployments.gateway.socket_door import SocketDoor
 
+UPLOADS = re.compile(r"/knowledgebase/[^/]*/upload")
+"""Read as they arrive, by the route itself."""
 EXPOSED_HEADERS = (
     "Idempotency-Replayed",
     "RateLimit-Limit",
@@ -63,6 +68,7 @@ def build_app(services: GatewayServices) -> FastAPI:
         tenant_routes,
         chatbot_routes,
         knowledge_routes,
+        fetch_routes,
         session_routes,
         message_routes,
         feedback_routes,
@@ -77,9 +83,7 @@ def build_app(services: GatewayServices) -> FastAPI:
     app.router.default = ChatPage(services.page_dir, services.settings.frame_ancestors)
     # The last one added is the outermost.
     app.add_middleware(Idempotency, services=services)
-    app.add_middleware(
-        BodyLimit, limit=services.settings.max_body_bytes, streamed=("/knowledgebase/",), raw=("/webhooks/",)
-    )
+    app.add_middleware(BodyLimit, limit=services.settings.max_body_bytes, streamed=UPLOADS, raw=("/webhooks/",))
     app.add_middleware(RateDoor, services=services)
     # Tokens travel in a header of their own, so no origin is ever allowed credentials.
     app.add_middleware(

@@ -35,6 +35,7 @@ class Kind(StrEnum):
     ACCOUNT = "account"
     SECOND_FACTOR = "second_factor"
     VISITOR = "visitor"
+    FETCH = "fetch"
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +63,8 @@ RULES = {
     # here knows the password; recovery codes count per address only, so that even they do not lock the owner out.
     Kind.SECOND_FACTOR: Rule({"address+account": Rate(10, 1 / 30), "account": Rate(30, 1 / 120)}, closed=True),
     Kind.VISITOR: Rule({"address+chatbot": Rate(30, 0.5)}, closed=True),
+    # Others' servers are asked in our name.
+    Kind.FETCH: Rule({"tenant": Rate(30, 0.5)}, closed=True),
 }
 """An office behind one address, or a load test, stays below; a loop without a pause does not.
 

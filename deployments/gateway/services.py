@@ -22,8 +22,10 @@ from deployments.gateway.rate_limits import RateLimits
 from deployments.gateway.tokens import AccessTokens
 from domain.conversation import Question
 from domain.ids import SessionId, TenantId, TurnId
+from domain.web_address import networks_of
 from storage.postgres.database import Database
 from storage.user_secrets import UserSecrets
+from storage.web import SafeFetcher
 
 Event = dict[str, Any]
 """One event of a turn, as a session host sends it: `{"k": kind, "turn": id, "epoch": e, "seq": n, ...}`."""
@@ -93,6 +95,7 @@ class GatewayServices:
     user_secrets: UserSecrets = field(init=False)
     identity: OidcProviders = field(init=False)
     """Whoever opened the services closes it."""
+    fetcher: SafeFetcher = field(init=False)
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "tokens", AccessTokens(self.settings))
@@ -105,6 +108,7 @@ class GatewayServices:
         object.__setattr__(self, "user_secrets", UserSecrets(self.settings.secret_key.get_secret_value()))
         tables = load_identity(self.settings.identity_file)
         object.__setattr__(self, "identity", OidcProviders(tables, self.settings.page_url))
+        object.__setattr__(self, "fetcher", SafeFetcher(networks_of(self.settings.fetch_networks)))
 
 
 def services_of(connection: HTTPConnection) -> GatewayServices:
