@@ -26,6 +26,10 @@ class Action(StrEnum):
     USER_LOGIN_REFUSED = "user.login_refused"
     USER_LOGOUT = "user.logout"
     REFRESH_TOKEN_REUSE = "refresh_token.reuse"  # noqa: S105 - a name
+    SIGN_IN_REVOKE = "sign_in.revoke"
+    API_KEY_CREATE = "api_key.create"
+    API_KEY_ROTATE = "api_key.rotate"
+    API_KEY_REVOKE = "api_key.revoke"
     CHATBOT_CREATE = "chatbot.create"
     CHATBOT_UPDATE = "chatbot.update"
     CHATBOT_DELETE = "chatbot.delete"
@@ -41,6 +45,7 @@ class Action(StrEnum):
 
 class ActorKind(StrEnum):
     USER = "user"
+    API_KEY = "api_key"
     VISITOR = "visitor"
     ANONYMOUS = "anonymous"
     """Somebody who did not prove who they are."""

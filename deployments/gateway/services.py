@@ -12,8 +12,10 @@ from starlette.requests import HTTPConnection
 
 from configs.settings import Settings
 from deployments.gateway.census import SocketCensus
+from deployments.gateway.device_cookie import DeviceCookies
 from deployments.gateway.drain import Drain
 from deployments.gateway.metrics import GatewayMetrics
+from deployments.gateway.open_access import OpenAccess
 from deployments.gateway.open_tabs import OpenTabs
 from deployments.gateway.passwords import Passwords
 from deployments.gateway.rate_limits import RateLimits
@@ -87,6 +89,8 @@ class GatewayServices:
     tabs: OpenTabs = field(init=False)
     drain: Drain = field(init=False)
     limits: RateLimits = field(init=False)
+    access: OpenAccess = field(init=False)
+    devices: DeviceCookies = field(init=False)
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "tokens", AccessTokens(self.settings))
@@ -96,6 +100,8 @@ class GatewayServices:
         object.__setattr__(self, "tabs", OpenTabs())
         object.__setattr__(self, "drain", Drain())
         object.__setattr__(self, "limits", RateLimits(self.redis, self.settings.rate_limit_factor))
+        object.__setattr__(self, "access", OpenAccess(self.db, self.redis))
+        object.__setattr__(self, "devices", DeviceCookies(self.settings))
 
 
 def services_of(connection: HTTPConnection) -> GatewayServices:
