@@ -64,7 +64,9 @@ class Settings(BaseSettings):
     )
 
     access_token_minutes: int = Field(15, ge=1)
-    refresh_token_days: int = Field(30, ge=1)
+    refresh_token_days: int = Field(30, ge=1, description="How long a sign-in lives that is not used.")
+    sign_in_days: int = Field(90, ge=1, description="How long a sign-in lives however often it is used.")
+    visitor_token_minutes: int = Field(60, ge=1, le=1_440, description="How long a visitor's token lives.")
     token_issuer: str = "loquent"  # noqa: S105 - a name
     token_audience: str = "loquent-api"  # noqa: S105 - a name
     allowed_origins: Origins = Field((), description="Origins beside our own that may open sockets and call the API.")

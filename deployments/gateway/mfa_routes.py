@@ -2,6 +2,7 @@
 
 from fastapi import APIRouter, Response
 
+from deployments.gateway.device import CurrentDevice
 from deployments.gateway.mfa_models import (
     ConfirmBody,
     DisableBody,
@@ -27,10 +28,12 @@ from deployments.gateway.services import GatewayServices, Services
 from domain.audit import Action, Origin
 from domain.errors import Conflict, Forbidden, NotAuthenticated, NotFound, WrongCode
 from domain.ids import UserId
-from domain.tenancy import Principal
+from domain.tenancy import Principal, SignInMethod
 from storage.postgres.accounts import Account, Accounts
 from storage.postgres.database import Transaction, system_tx
 from storage.postgres.second_factors import SecondFactors
+from storage.postgres.sign_ins import SignIns
+from storage.redis.access import announce_end
 from storage.redis.challenges import Challenges
 
 router = APIRouter(tags=["accounts"])
@@ -66,7 +69,12 @@ async def begin(services: Services, principal: EnrollingPrincipal) -> TotpModel:
 
 @router.post("/auth/mfa/totp/confirm")
 async def confirm(
-    body: ConfirmBody, services: Services, principal: EnrollingPrincipal, client: Client, origin: AnonymousOrigin
+    body: ConfirmBody,
+    services: Services,
+    principal: EnrollingPrincipal,
+    client: Client,
+    origin: AnonymousOrigin,
+    device: CurrentDevice,
 ) -> EnabledModel:
     """The app shows the right codes: from now on log-in asks for one. Every sign-in so far ends, for they were made
     without it; the answer has new tokens."""
@@ -85,15 +93,19 @@ async def confirm(
         if not await factors.confirm(user_id, factor.secret, step):
             raise Conflict(_ENABLED)
         codes = await _new_codes(tx, user_id)
-        await Accounts(tx).revoke_user(user_id)
+        ended = await SignIns(tx).end_all(user_id)
         account = await _account(tx, principal)
-        grant = await signed_in(services, tx, account, origin)
+        grant = await signed_in(services, tx, account, origin, device, SignInMethod.PASSWORD)
         await record(tx, principal.tenant_id, user_id, of_user(origin, user_id), Action.MFA_ENABLE)
+    for tenant_id, sign_in_id in ended:
+        await announce_end(services.redis, tenant_id, session_id=sign_in_id)
     return EnabledModel(recovery_codes=codes, grant=grant)
 
 
 @router.post("/auth/mfa/verify", openapi_extra=PUBLIC)
-async def verify(body: VerifyBody, services: Services, client: Client, origin: AnonymousOrigin) -> GrantModel:
+async def verify(
+    body: VerifyBody, services: Services, client: Client, origin: AnonymousOrigin, device: CurrentDevice
+) -> GrantModel:
     """The second step of a log-in. A challenge can be answered once, and dies after five wrong codes."""
     challenge = services.tokens.verify_challenge(body.challenge)
     await count_guess(services, client, challenge.user_id, body)
@@ -110,7 +122,7 @@ async def verify(body: VerifyBody, services: Services, client: Client, origin: A
                 raise NotAuthenticated(_EXPIRED)
             by = of_user(origin, challenge.user_id)
             await _note_recovery(tx, account, by, body)
-            grant = await signed_in(services, tx, account, origin, {"mfa": True})
+            grant = await signed_in(services, tx, account, origin, device, challenge.method, {"mfa": True})
         else:
             await record(tx, challenge.tenant_id, challenge.user_id, origin, Action.MFA_REFUSED)
     if grant is None:

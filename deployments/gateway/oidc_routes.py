@@ -10,6 +10,7 @@ from fastapi import APIRouter, Query, Request, Response
 from fastapi.responses import RedirectResponse
 from pydantic import AfterValidator, BaseModel, Field
 
+from deployments.gateway.device import CurrentDevice
 from deployments.gateway.mfa_models import MfaChallengeModel
 from deployments.gateway.models import Body, GrantModel, Opaque
 from deployments.gateway.oidc.account_choice import account_for, link
@@ -24,6 +25,7 @@ from deployments.gateway.services import GatewayServices, Services
 from domain.audit import Action, Origin, Target
 from domain.errors import AppError, InvalidInput, NotAuthenticated, NotFound
 from domain.ids import TenantId, UserId
+from domain.tenancy import SignInMethod
 from storage.postgres.accounts import Accounts
 from storage.postgres.audit import Audit
 from storage.postgres.database import system_tx
@@ -152,7 +154,12 @@ async def callback(
 
 @router.post("/auth/oidc/finish", openapi_extra=PUBLIC)
 async def finish(
-    body: FinishBody, request: Request, response: Response, services: Services, origin: AnonymousOrigin
+    body: FinishBody,
+    request: Request,
+    response: Response,
+    services: Services,
+    origin: AnonymousOrigin,
+    device: CurrentDevice,
 ) -> GrantModel | MfaChallengeModel:
     """The tokens for the code, once, in the browser that began; or a challenge, as a log-in with a password gives."""
     arrival = await SignInFlows(services.redis).take_arrival(body.code)
@@ -164,7 +171,8 @@ async def finish(
         account = await Accounts(tx).find(UserId(UUID(arrival.user_id)), TenantId(UUID(arrival.tenant_id)))
         if account is None:
             raise NotAuthenticated(_EXPIRED)
-        return await after_first_factor(services, tx, account, origin, {"provider": arrival.provider})
+        details = {"provider": arrival.provider}
+        return await after_first_factor(services, tx, account, origin, device, SignInMethod.OIDC, details)
 
 
 def _provider(services: GatewayServices, name: str) -> OidcProvider:

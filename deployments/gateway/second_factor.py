@@ -1,10 +1,8 @@
 """What follows the first factor, whichever it was: the tokens, or the question for the second one."""
 
-from uuid import uuid4
-
 import structlog
 
-from deployments.gateway.grants import grant_of
+from deployments.gateway.grants import begin_sign_in
 from deployments.gateway.mfa_models import MfaChallengeModel, ProofBody
 from deployments.gateway.models import GrantModel
 from deployments.gateway.one_time_codes import hash_recovery_code, matching_step
@@ -15,6 +13,7 @@ from deployments.gateway.tokens import CHALLENGE_SECONDS
 from domain.audit import Action, Details, Origin, Target
 from domain.errors import Unavailable
 from domain.ids import TenantId, UserId
+from domain.tenancy import Device, SignInMethod
 from storage.postgres.accounts import Account
 from storage.postgres.audit import Audit
 from storage.postgres.database import Transaction
@@ -27,28 +26,36 @@ PURPOSE = "totp"
 
 
 async def after_first_factor(
-    services: GatewayServices, tx: Transaction, account: Account, origin: Origin, details: Details | None = None
+    services: GatewayServices,
+    tx: Transaction,
+    account: Account,
+    origin: Origin,
+    device: Device,
+    method: SignInMethod,
+    details: Details | None = None,
 ) -> GrantModel | MfaChallengeModel:
     """Needs the system's transaction, and is the last in it. The caller has checked the first factor."""
     factor = await SecondFactors(tx).find(account.user.id)
     if factor is not None and factor.confirmed:
-        challenge = services.tokens.sign_challenge(account.tenant.id, account.user.id)
+        challenge = services.tokens.sign_challenge(account.tenant.id, account.user.id, method)
         return MfaChallengeModel(challenge=challenge, expires_in=CHALLENGE_SECONDS)
-    return await signed_in(services, tx, account, origin, details)
+    return await signed_in(services, tx, account, origin, device, method, details)
 
 
 async def signed_in(
-    services: GatewayServices, tx: Transaction, account: Account, origin: Origin, details: Details | None = None
+    services: GatewayServices,
+    tx: Transaction,
+    account: Account,
+    origin: Origin,
+    device: Device,
+    method: SignInMethod,
+    details: Details | None = None,
 ) -> GrantModel:
     """The tokens of a new sign-in, recorded. Needs the system's transaction."""
-    grant = await grant_of(services, tx, account, uuid4())
-    await record_login(tx, account, origin, details)
-    return grant
-
-
-async def record_login(tx: Transaction, account: Account, origin: Origin, details: Details | None = None) -> None:
+    grant = await begin_sign_in(services, tx, account, device, method)
     by, target = of_user(origin, account.user.id), Target("user", str(account.user.id))
     await Audit(tx).append(account.tenant.id, by, Action.USER_LOGIN, target, details)
+    return grant
 
 
 async def count_guess(services: GatewayServices, client: str, user_id: UserId, proof: ProofBody) -> None:

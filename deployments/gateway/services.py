@@ -13,9 +13,11 @@ from starlette.requests import HTTPConnection
 from configs.identity import load_identity
 from configs.settings import Settings
 from deployments.gateway.census import SocketCensus
+from deployments.gateway.device_cookie import DeviceCookies
 from deployments.gateway.drain import Drain
 from deployments.gateway.metrics import GatewayMetrics
 from deployments.gateway.oidc.provider import OidcProviders
+from deployments.gateway.open_access import OpenAccess
 from deployments.gateway.open_tabs import OpenTabs
 from deployments.gateway.passwords import Passwords
 from deployments.gateway.rate_limits import RateLimits
@@ -96,6 +98,8 @@ class GatewayServices:
     identity: OidcProviders = field(init=False)
     """Whoever opened the services closes it."""
     fetcher: SafeFetcher = field(init=False)
+    access: OpenAccess = field(init=False)
+    devices: DeviceCookies = field(init=False)
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "tokens", AccessTokens(self.settings))
@@ -109,6 +113,8 @@ class GatewayServices:
         tables = load_identity(self.settings.identity_file)
         object.__setattr__(self, "identity", OidcProviders(tables, self.settings.page_url))
         object.__setattr__(self, "fetcher", SafeFetcher(networks_of(self.settings.fetch_networks)))
+        object.__setattr__(self, "access", OpenAccess(self.db, self.redis))
+        object.__setattr__(self, "devices", DeviceCookies(self.settings))
 
 
 def services_of(connection: HTTPConnection) -> GatewayServices:

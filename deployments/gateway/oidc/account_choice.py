@@ -17,6 +17,8 @@ from storage.postgres.accounts import Account, Accounts
 from storage.postgres.audit import Audit
 from storage.postgres.database import Transaction
 from storage.postgres.identities import Identities
+from storage.postgres.sign_ins import SignIns
+from storage.redis.access import announce_end
 
 log = structlog.get_logger()
 _EMAIL: TypeAdapter[str] = TypeAdapter(EmailStr)
@@ -46,7 +48,9 @@ async def account_for(
         raise AccountNotLinked
     # The address was never checked here: whoever registered it first may be somebody else, and keeps no way in.
     await Accounts(tx).set_password_hash(account.user.id, await _nobodys_password(services))
-    await Accounts(tx).revoke_user(account.user.id)
+    # Before the commit: a gateway that looks too early looks again by itself.
+    for tenant_id, sign_in_id in await SignIns(tx).end_all(account.user.id):
+        await announce_end(services.redis, tenant_id, session_id=sign_in_id)
     await link(tx, account.tenant.id, account.user.id, provider, identity, origin, {"password_replaced": True})
     return account
 
