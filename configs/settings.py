@@ -9,6 +9,8 @@ from urllib.parse import quote, urlsplit, urlunsplit
 from pydantic import AfterValidator, AliasChoices, Field, SecretStr
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from domain.mail import SmtpServer, checked_sender
+
 DEMO_EMAIL = "demo@loquent.example"
 DEMO_PASSWORD = "loquent-demo"  # noqa: S105 - public on purpose
 """Log-in of the demo tenant; it exists on local installations only."""
@@ -28,6 +30,12 @@ def _checked_origin(origin: str) -> str:
 
 def _checked_network(network: str) -> str:
     return str(ip_network(network))
+
+
+def _checked_server(url: SecretStr | None) -> SecretStr | None:
+    if url is not None:
+        SmtpServer.parse(url.get_secret_value())
+    return url
 
 
 Origins = tuple[Annotated[str, AfterValidator(_checked_origin)], ...]
@@ -74,6 +82,17 @@ class Settings(BaseSettings):
     )
     rate_limit_factor: float = Field(
         1.0, gt=0, description="Multiplies every limit of calls in deployments/gateway/rate_limits.py."
+    )
+
+    public_url: Annotated[str, AfterValidator(_checked_origin)] | None = Field(
+        None, description="Where people reach the page, for links in mails; `http://host:port` when unset."
+    )
+    smtp_url: Annotated[SecretStr | None, AfterValidator(_checked_server)] = Field(
+        None,
+        description="`smtp://user:password@host:587?tls=starttls`; mail becomes files in `data_dir/mail` when unset.",
+    )
+    mail_from: Annotated[str, AfterValidator(checked_sender)] = Field(
+        "Loquent <no-reply@loquent.example>", description="The sender of mails."
     )
 
     default_model: str = Field("smollm2-135m", description="The key of configs/models.yaml that `default` means.")
@@ -127,6 +146,15 @@ class Settings(BaseSettings):
     @property
     def objects_url(self) -> str:
         return self.object_store_url or str(self.root / "objects")
+
+    @property
+    def mail_dir(self) -> Path:
+        return self.root / "mail"
+
+    @property
+    def page_url(self) -> str:
+        """Where links in mails lead. Never what a request calls the host: that is the client's word."""
+        return self.public_url or f"http://{self.host}:{self.port}"
 
     @property
     def models_dir(self) -> Path:

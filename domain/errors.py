@@ -2,6 +2,7 @@
 
 AppError
 ├── InvalidInput 400          ├── NotAuthenticated 401      ├── Forbidden 403
+│                             │                             │   └── TenantSuspended
 ├── PaymentRequired 402       ├── NotFound 404              ├── Conflict 409
 │   └── QuotaExceeded         ├── TooLarge 413              │   ├── AlreadyExists
 ├── UnsupportedMedia 415      ├── Unprocessable 422         │   ├── TurnRunning
@@ -51,6 +52,10 @@ class QuotaExceeded(PaymentRequired):
 
 class Forbidden(AppError):
     status, code, default = 403, "forbidden", "You may not do this."
+
+
+class TenantSuspended(Forbidden):
+    code, default = "tenant_suspended", "The platform has suspended this company; ask its staff."
 
 
 class NotFound(AppError):

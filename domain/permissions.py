@@ -23,6 +23,9 @@ class Permission(StrEnum):
     CONVERSATIONS_DELETE = "conversations.delete"
     FEEDBACK_READ = "feedback.read"
     FEEDBACK_WRITE = "feedback.write"
+    MEMBERS_READ = "members.read"
+    MEMBERS_MANAGE = "members.manage"
+    """Invite, change and remove people; what concerns owners is for owners only."""
 
 
 P = Permission

@@ -6,19 +6,22 @@ import structlog
 from fastapi import APIRouter, Response
 
 from configs.settings import DEMO_EMAIL
+from deployments.gateway.attempts import count_attempt
 from deployments.gateway.grants import grant_of
 from deployments.gateway.models import GrantModel, LoginBody, MeModel, RefreshBody, RegisterBody
 from deployments.gateway.origin import AnonymousOrigin, Client, of_user
+from deployments.gateway.password_rules import require_good_password
 from deployments.gateway.principal import PUBLIC, CurrentPrincipal
-from deployments.gateway.rate_limits import Kind
 from deployments.gateway.services import GatewayServices, Services
 from deployments.gateway.tokens import hash_refresh_token
 from deployments.gateway.unattended import unattended
 from domain.audit import Action, Details, Origin, Target
 from domain.errors import AppError, NotAuthenticated, NotFound
+from domain.mail import MailKind
 from storage.postgres.accounts import Account, Accounts
 from storage.postgres.audit import Audit
 from storage.postgres.database import Transaction, system_tx
+from storage.postgres.mail_queue import MailQueue
 
 log = structlog.get_logger()
 router = APIRouter(tags=["accounts"])
@@ -30,10 +33,12 @@ _STALE = "The session has ended; sign in again."
 @router.post("/auth/register", status_code=201, openapi_extra=PUBLIC)
 async def register(body: RegisterBody, services: Services, client: Client, origin: AnonymousOrigin) -> GrantModel:
     """A new tenant with its owner, signed in."""
-    await _count_attempt(services, client, body.email)
+    await count_attempt(services, client, body.email)
+    require_good_password(body.password, body.email, body.company)
     password_hash = await services.passwords.hash(body.password)
     async with system_tx(services.db) as tx:
         account = await Accounts(tx).create(body.email, password_hash, body.company)
+        await MailQueue(tx).insert(MailKind.EMAIL_VERIFICATION, account.user.email, account.user.id)
         grant = await grant_of(services, tx, account, uuid4())
         by, target = of_user(origin, account.user.id), Target("tenant", str(account.tenant.id))
         await Audit(tx).append(account.tenant.id, by, Action.TENANT_REGISTER, target)
@@ -43,7 +48,7 @@ async def register(body: RegisterBody, services: Services, client: Client, origi
 
 @router.post("/auth/login", openapi_extra=PUBLIC)
 async def log_in(body: LoginBody, services: Services, client: Client, origin: AnonymousOrigin) -> GrantModel:
-    await _count_attempt(services, client, body.email)
+    await count_attempt(services, client, body.email)
     async with system_tx(services.db) as tx:
         account = await Accounts(tx).find_by_email(body.email)
     # Without an account the check takes as long: the answer's time does not tell who has one.
@@ -131,12 +136,6 @@ async def _record_refusal(services: GatewayServices, account: Account, origin: O
             await Audit(tx).append(account.tenant.id, origin, Action.USER_LOGIN_REFUSED, target)
     except AppError as error:
         log.error("audit.refused_login_lost", tenant_id=str(account.tenant.id), error=type(error).__name__)
-
-
-async def _count_attempt(services: GatewayServices, client: str, email: str) -> None:
-    """Slows down guessing from one address, without shutting out the owner at another. Raises RateLimited."""
-    subject = {"address+account": f"{client}|{email.lower()}"}
-    await services.limits.require(Kind.ACCOUNT, subject, "Too many attempts to sign in; try again in a minute.")
 
 
 async def _renewed_hash(services: GatewayServices, account: Account, password: str) -> str | None:

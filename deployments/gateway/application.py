@@ -10,10 +10,15 @@ from deployments.gateway import (
     chatbot_routes,
     feedback_routes,
     health_routes,
+    invitation_routes,
     knowledge_routes,
+    member_routes,
     message_routes,
+    password_routes,
+    platform_routes,
     session_routes,
     socket_protocol,
+    tenancy_routes,
     visitor_routes,
 )
 from deployments.gateway.body_limit import BodyLimit
@@ -63,6 +68,11 @@ def build_app(services: GatewayServices) -> FastAPI:
         visitor_routes,
         billing_routes,
         audit_routes,
+        password_routes,
+        tenancy_routes,
+        member_routes,
+        invitation_routes,
+        platform_routes,
         health_routes,
     ):
         app.include_router(module.router)

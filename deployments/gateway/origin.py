@@ -60,6 +60,11 @@ def of_user(origin: Origin, user_id: UserId) -> Origin:
     return Origin(ActorKind.USER, str(user_id), origin.ip, origin.request_id)
 
 
+def of_staff(origin: Origin, user_id: UserId) -> Origin:
+    """The same request, of somebody of the platform itself."""
+    return Origin(ActorKind.STAFF, str(user_id), origin.ip, origin.request_id)
+
+
 def _of_chatter(origin: Origin, chatter: Chatter) -> Origin:
     if chatter.visitor_id is not None:
         return Origin(ActorKind.VISITOR, str(chatter.visitor_id), origin.ip, origin.request_id)

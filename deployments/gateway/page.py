@@ -19,18 +19,23 @@ PAGE_POLICY = (
 nobody knows beforehand, hence inline styles. Who may frame the page is added from the settings."""
 _API = frozenset(
     (
+        "audit",
         "auth",
         "billing",
         "chatbots",
         "docs",
         "healthz",
+        "invitations",
         "knowledgebase",
         "me",
+        "members",
         "metrics",
         "openapi.json",
         "plans",
+        "platform",
         "readyz",
         "subscriptions",
+        "tenants",
         "webhooks",
     )
 )

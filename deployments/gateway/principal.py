@@ -14,9 +14,11 @@ from deployments.gateway.services import GatewayServices, Services
 from deployments.gateway.tokens import VerifiedChatter
 from domain.errors import NotAuthenticated, NotFound
 from domain.permissions import Permission, check
+from domain.staff import StaffMember, StaffPermission, check_staff
 from domain.tenancy import Chatter, Principal
-from storage.postgres.database import tenant_tx
+from storage.postgres.database import system_tx, tenant_tx
 from storage.postgres.members import Members
+from storage.postgres.staff import Staff
 
 _bearer = HTTPBearer(auto_error=False, description="The access token from log-in, or a visitor's token to chat.")
 Credentials = Annotated[HTTPAuthorizationCredentials | None, Depends(_bearer)]
@@ -28,7 +30,10 @@ _ACCOUNT: dict[str, Any] = {"x-permission": "account"}
 
 
 async def present_principal(services: GatewayServices, principal: Principal) -> Principal:
-    """With the role of now: a change takes effect at once. Raises NotAuthenticated for who is no member any more."""
+    """With the role of now: a change takes effect at once.
+
+    Raises NotAuthenticated for who is no member any more, TenantSuspended.
+    """
     async with tenant_tx(services.db, principal.tenant_id) as tx:
         role = await Members(tx).role(principal.tenant_id, principal.user_id)
     if role is None:
@@ -62,13 +67,39 @@ def require(permission: Permission) -> Any:
     return Depends(_PersonWith(permission))
 
 
+@dataclass(frozen=True)
+class _StaffWith:
+    permission: StaffPermission
+
+    async def __call__(self, services: Services, principal: CurrentPrincipal) -> StaffMember:
+        async with system_tx(services.db) as tx:
+            role = await Staff(tx).role(principal.user_id)
+        check_staff(role, self.permission)
+        assert role is not None
+        return StaffMember(principal.user_id, role, principal.tenant_id)
+
+
+def require_staff(permission: StaffPermission) -> Any:
+    """The dependency on one of the platform's staff, whatever they are in the tenant that they are signed in to.
+
+    It raises NotAuthenticated or Forbidden.
+    """
+    return Depends(_StaffWith(permission))
+
+
 async def permitted_chatter(services: GatewayServices, token: str, permission: Permission) -> VerifiedChatter:
-    """One of the tenant's people, or a visitor. Raises NotAuthenticated without a valid token, Forbidden."""
+    """One of the tenant's people, or a visitor.
+
+    Raises NotAuthenticated without a valid token, Forbidden, TenantSuspended.
+    """
     verified = services.tokens.verify_chatter(token)
     structlog.contextvars.bind_contextvars(tenant_id=str(verified.chatter.tenant_id))
     role = None
     if verified.principal is not None:
         role = (await present_principal(services, verified.principal)).role
+    else:
+        async with tenant_tx(services.db, verified.chatter.tenant_id) as tx:
+            await Members(tx).require_active(verified.chatter.tenant_id)
     check(role, permission)
     return verified
 
@@ -115,7 +146,7 @@ def record_permissions(app: FastAPI) -> None:
 
 def _found_in(dependant: Dependant) -> dict[str, Any] | None:
     match dependant.call:
-        case _PersonWith(permission):
+        case _PersonWith(permission) | _StaffWith(permission):
             return {"x-permission": permission.value}
         case _ChatterWith(permission):
             return {"x-permission": permission.value, "x-visitors": True}

@@ -34,6 +34,7 @@ class Kind(StrEnum):
     CHAT = "chat"
     ACCOUNT = "account"
     VISITOR = "visitor"
+    MAIL = "mail"
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +58,8 @@ RULES = {
     Kind.CHAT: Rule({"address": Rate(4_000, 200), "user": Rate(1_000, 50), "tenant": Rate(2_000, 100)}),
     # Counted per address too, so that a stranger's guesses never lock the account's owner out.
     Kind.ACCOUNT: Rule({"address+account": Rate(10, 1 / 6)}, closed=True),
+    # Nobody is flooded, and no tenant makes the platform a sender of advertisements.
+    Kind.MAIL: Rule({"recipient": Rate(5, 1 / 600), "tenant": Rate(100, 1 / 36)}, closed=True),
     Kind.VISITOR: Rule({"address+chatbot": Rate(30, 0.5)}, closed=True),
 }
 """An office behind one address, or a load test, stays below; a loop without a pause does not.
@@ -66,6 +69,8 @@ How often a tenant may chat is its plan's business, on the socket and here alike
 
 _VISITORS = re.compile(r"/chatbots/[^/]+/visitors")
 _CHAT = re.compile(r"/chatbots/[^/]+/sessions/[^/]+/(?:messages|turns/[^/]+/(?:regenerate|stop))")
+_WITH_SECRETS = frozenset(("/invitations/accept",))
+"""Public, as everything below `/auth` is."""
 _UNLIMITED = frozenset(("", "assets", "docs", "healthz", "metrics", "openapi.json", "readyz", "webhooks"))
 """Static, for operators, or signed by Stripe: a webhook refused is a payment seen late."""
 
@@ -75,7 +80,7 @@ def kind_of(method: str, path: str) -> Kind | None:
     first = path.lstrip("/").partition("/")[0]
     if method == "OPTIONS" or first in _UNLIMITED:
         return None
-    if first == "auth" or (method == "POST" and _VISITORS.fullmatch(path)):
+    if first == "auth" or path in _WITH_SECRETS or (method == "POST" and _VISITORS.fullmatch(path)):
         return Kind.AUTH
     if method in ("GET", "HEAD"):
         return Kind.READ
