@@ -15,6 +15,7 @@ pytest_plugins = [
     "tests.fixtures.desk",
     "tests.fixtures.engines",
     "tests.fixtures.gateway",
+    "tests.fixtures.mail",
     "tests.fixtures.platform",
     "tests.fixtures.provider",
     "tests.fixtures.ray",

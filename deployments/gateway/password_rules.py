@@ -1,4 +1,4 @@
-"""Which passwords are too easily guessed; length apart, which the models check, any characters will do.
+"""Which passwords are too easily guessed; any characters will do.
 
 Source: OWASP ASVS 5.0, V6.2: no rules of composition, but the commonest and the context's own words are refused.
 """
@@ -18,7 +18,9 @@ class WeakPassword(InvalidInput):
 
 
 def require_good_password(password: str, email: str, *companies: str) -> None:
-    """Raises WeakPassword for one of the commonest, one of two characters, or a name of the context with ornaments."""
+    """Raises WeakPassword for what is short, common, of two characters, or a name of the context with ornaments."""
+    if len(password) < MIN_LENGTH:
+        raise WeakPassword(f"A password has at least {MIN_LENGTH} characters.")
     folded = _folded(password)
     if folded in _commonest() or len(set(folded)) < _FEWEST_CHARACTERS:
         raise WeakPassword

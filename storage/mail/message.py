@@ -13,6 +13,8 @@ from domain.mail import Mail, MailRefused
 def message_of(mail: Mail, sender: str) -> EmailMessage:
     """The message for one recipient. Raises MailRefused for an address that not every server takes."""
     message = EmailMessage(policy=SMTP)
+    if not (mail.recipient + mail.subject).isprintable():
+        raise MailRefused("The address or the subject has characters that do not show.")
     domain = parseaddr(sender)[1].rpartition("@")[2]
     try:
         message["From"] = sender

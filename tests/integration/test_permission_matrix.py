@@ -5,6 +5,7 @@ from uuid import UUID, uuid4
 
 from domain.ids import TenantId, UserId, new_uuid
 from domain.permissions import PERMISSIONS, Permission
+from domain.staff import STAFF_PERMISSIONS, StaffPermission, StaffRole
 from domain.tenancy import Principal, Role
 from storage.postgres.database import system_tx
 from tests.fixtures.gateway import Chat, GatewayRig, SocketRig
@@ -19,6 +20,12 @@ BODIES: dict[tuple[str, str], dict[str, Any]] = {
     ("post", "/knowledgebase/{chatbot_id}/upload"): {"files": {"files": ("a.txt", b"Twelve months.", "text/plain")}},
     ("get", "/knowledgebase/{chatbot_id}/documents/{document_id}/passage"): {"params": {"start": 0, "end": 1}},
     ("post", "/subscriptions"): {"json": {"plan": "pro"}},
+    ("patch", "/members/{user_id}"): {"json": {"role": "analyst"}},
+    ("post", "/invitations"): {"json": {"email": "new@example.com", "role": "editor"}},
+    ("post", "/auth/switch"): {"json": {"tenant_id": "00000000-0000-7000-8000-000000000000"}},
+    ("post", "/tenants"): {"json": {"company": "Another"}},
+    ("post", "/auth/password/change"): {"json": {"old_password": "wrong", "password": "correct horse battery"}},
+    ("post", "/platform/tenants/{tenant_id}/suspend"): {"json": {"reason": "Unpaid"}},
 }
 """What an operation needs to get as far as its permission and its ids."""
 SEED = (
@@ -29,12 +36,16 @@ SEED = (
     "insert into visitors (tenant_id, id, chatbot_id) values (%(tenant)s, %(visitor)s, %(bot)s)",
     """insert into sessions (tenant_id, id, chatbot_id, visitor_id)
     values (%(tenant)s, %(session)s, %(bot)s, %(visitor)s)""",
+    "insert into users (id, email, password_hash) values (%(user)s, %(user)s::text || '@example.com', 'x')",
+    "insert into memberships (tenant_id, user_id, role) values (%(tenant)s, %(user)s, 'editor')",
+    """insert into invitations (tenant_id, id, email, role, expires_at)
+    values (%(tenant)s, %(invitation)s, %(user)s::text || '@example.org', 'editor', now() + interval '1 day')""",
 )
 
 
 async def world(rig: GatewayRig, chat: Chat) -> dict[str, str]:
     """New targets in the chat's tenant, by the names that paths use."""
-    ids = {name: new_uuid() for name in ("bot", "document", "session", "visitor")}
+    ids = {name: new_uuid() for name in ("bot", "document", "session", "visitor", "user", "invitation")}
     async with system_tx(rig.services.db) as tx:
         for statement in SEED:
             await tx.execute(statement.encode(), {**ids, "tenant": tenant_id_of(chat)})
@@ -43,6 +54,7 @@ async def world(rig: GatewayRig, chat: Chat) -> dict[str, str]:
     return {
         **{f"{name}_id": str(value) for name, value in ids.items()},
         "chatbot_id": str(ids["bot"]),
+        "tenant_id": str(tenant_id_of(chat)),
         "turn_id": stored.turn,
         "message_id": stored.answer,
     }
@@ -57,6 +69,15 @@ async def person(rig: GatewayRig, tenant: TenantId, role: Role) -> str:
             "insert into memberships (tenant_id, user_id, role) values (%s, %s, %s)", [tenant, user, role.value]
         )
     return rig.services.tokens.sign(Principal(tenant, user, Role.OWNER))
+
+
+async def staff(rig: GatewayRig, tenant: TenantId, role: StaffRole) -> str:
+    """The token of one of the platform's staff, who in this tenant sees to the bills."""
+    token = await person(rig, tenant, Role.BILLING)
+    async with system_tx(rig.services.db) as tx:
+        user = rig.services.tokens.verify(token).principal.user_id
+        await tx.execute("insert into staff (user_id, role) values (%s, %s)", [user, role.value])
+    return token
 
 
 async def other_tenant(rig: GatewayRig) -> Chat:
@@ -75,22 +96,27 @@ async def test_every_operation_for_everybody(rig: GatewayRig, chat: Chat) -> Non
     assert len(operations) > 30
     theirs_chat = await other_tenant(rig)
     tenant = tenant_id_of(chat)
-    tokens = {role: await person(rig, tenant, role) for role in Role}
+    tokens: dict[Role | StaffRole, str] = {role: await person(rig, tenant, role) for role in Role}
+    tokens |= {role: await staff(rig, tenant, role) for role in StaffRole}
     own, theirs = await world(rig, chat), await world(rig, theirs_chat)
     combinations = 0
     wrong: list[str] = []
     for method, path, operation in operations:
         needed = operation.get("x-permission")
-        assert needed in {*Permission, "public", "account"}, f"{method} {path} has no permission"
+        assert needed in {*Permission, *StaffPermission, "public", "account"}, f"{method} {path} has no permission"
         visitors = operation.get("x-visitors", False)
         options = BODIES.get((method, path), {})
-        for who in (*Role, "visitor", None):
+        for who in (*Role, *StaffRole, "visitor", None):
             for targets, mine in ((own, True), (theirs, False)):
                 if not mine and ("{" not in path or needed == "public"):
                     continue
                 url = path.format(**targets)
                 if isinstance(who, Role):
                     token, allowed = tokens[who], needed == "account" or needed in PERMISSIONS[who]
+                elif isinstance(who, StaffRole):
+                    # In tenants they are what they are there, and nothing more.
+                    granted = {"account", *PERMISSIONS[Role.BILLING], *STAFF_PERMISSIONS[who]}
+                    token, allowed = tokens[who], needed in granted
                 elif who:
                     bot, visitor = UUID(own["chatbot_id"]), UUID(own["visitor_id"])
                     token = rig.services.tokens.sign_visitor(tenant, bot, visitor)  # type: ignore[arg-type]
@@ -101,9 +127,12 @@ async def test_every_operation_for_everybody(rig: GatewayRig, chat: Chat) -> Non
                 status = (await rig.http.request(method, url, headers=headers, **options)).status_code
                 combinations += 1
                 if allowed or needed == "public":
-                    good = status not in (401, 403) if mine else status == 404
+                    # Staff reach every tenant, and nobody else reaches another one.
+                    good = (
+                        status not in (401, 403) if mine else status == (204 if needed in {*StaffPermission} else 404)
+                    )
                 else:
-                    good = status == (403 if isinstance(who, Role) else 401)
+                    good = status == (403 if isinstance(who, Role | StaffRole) else 401)
                 if not good:
                     wrong.append(f"{method} {path} by {who} {'own' if mine else 'other'}: {status}")
                 if mine and method == "delete" and status < 300:
