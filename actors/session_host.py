@@ -30,6 +30,7 @@ from domain.moderation import RuleGuard
 from domain.placement import slot_of
 from domain.prompt import Window
 from domain.turn import TurnPorts
+from storage.keys import Vault
 from storage.models.tokenizer import load_token_counter
 from storage.postgres.database import Database, system_tx, tenant_tx
 from storage.postgres.ledger import Ledger
@@ -91,7 +92,7 @@ class SessionHost:
     async def _open(self) -> None:
         settings = self._settings
         configure_logs(settings)
-        self._db = await Database.open(*self._database_urls, max_size=12)
+        self._db = await Database.open(*self._database_urls, vault=Vault.of(settings), max_size=12)
         self._stack.push_async_callback(self._db.close)
         redis = connect_redis(settings.redis_url or "")
         self._stack.push_async_callback(redis.aclose)

@@ -30,6 +30,7 @@ REQUIRED_SECRETS = {
     "REDIS_URL": "redis-url",
     "LOQUENT_OBJECT_STORE_URL": "object-store-url",
     "LOQUENT_SECRET_KEY": "secret-key",
+    "LOQUENT_MASTER_KEYS": "master-keys",
     "STRIPE_API_KEY": "stripe-api-key",
     "STRIPE_WEBHOOK_SECRET": "stripe-webhook-secret",
 }

@@ -22,6 +22,7 @@ from storage.postgres.database import system_tx
 from storage.postgres.documents import Documents
 from storage.vectors.store import VectorStore
 from tests.fixtures.conditions import eventually
+from tests.fixtures.database import MASTER_KEYS
 from tests.fixtures.knowledge import KnowledgeBase
 
 Bot = tuple[TenantId, ChatbotId]
@@ -67,7 +68,7 @@ def pipeline(monkeypatch: pytest.MonkeyPatch) -> ScriptedPipeline:
 
 @pytest.fixture
 async def supervisor(knowledge: KnowledgeBase, pipeline: ScriptedPipeline) -> AsyncIterator[IngestionSupervisor]:
-    settings = Settings(object_store_url=knowledge.objects_url, profile="test")
+    settings = Settings(object_store_url=knowledge.objects_url, profile="test", master_keys=MASTER_KEYS)
     supervisor = IngestionSupervisor(settings, knowledge.urls)
     yield supervisor
     await supervisor.close()

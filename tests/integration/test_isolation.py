@@ -19,6 +19,7 @@ NO_TENANT = {"users", "webhook_inbox", "audit_anchors", "schema_migrations"}
 
 SEED = """
 insert into tenants (id, name) values (%(tenant)s, 'Example');
+insert into tenant_keys (tenant_id, version, master_key_id, wrapped) values (%(tenant)s, 1, 'test', 'x');
 insert into users (id, email, password_hash) values (%(user)s, %(user)s::text || '@example.com', 'x');
 insert into memberships (tenant_id, user_id, role) values (%(tenant)s, %(user)s, 'owner');
 insert into refresh_tokens (id, family, user_id, tenant_id, token_hash, expires_at)
