@@ -37,6 +37,8 @@ class Action(StrEnum):
     PLAN_CHECKOUT = "plan.checkout"
     PLAN_CHANGE = "plan.change"
     AUDIT_EXPORT = "audit.export"
+    KEY_ROTATE = "key.rotate"
+    KEY_REWRAP = "key.rewrap"
 
 
 class ActorKind(StrEnum):
@@ -45,6 +47,8 @@ class ActorKind(StrEnum):
     ANONYMOUS = "anonymous"
     """Somebody who did not prove who they are."""
     STRIPE = "stripe"
+    OPERATOR = "operator"
+    """Whoever runs the `loquent` command on the server."""
 
 
 @dataclass(frozen=True, slots=True)
