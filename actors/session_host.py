@@ -24,7 +24,7 @@ from configs.logs import configure_logs
 from configs.settings import Settings
 from configs.tables import load_models, load_moderation, load_plans
 from domain.conversation import Question
-from domain.errors import InvalidInput, StaleEpoch
+from domain.errors import InvalidInput, StaleEpoch, Unreadable
 from domain.ids import MessageId, SessionId, TenantId, TurnId
 from domain.moderation import RuleGuard
 from domain.placement import slot_of
@@ -223,6 +223,9 @@ class SessionHost:
                 await (self._actor_of(one.tenant_id) if actor is None else actor.recover())
             except StaleEpoch:
                 self._tenants.pop(one.tenant_id, None)
+            except Unreadable as error:
+                # Erased just now, or tampered with: the other tenants' turns must not wait for it.
+                log.error("sweep.unreadable", tenant=str(one.tenant_id), code=error.code)
 
     def _is_home_of(self, found: OpenTurns) -> bool:
         if not isinstance(self._place, int):

@@ -98,7 +98,8 @@ async def load_rows(
     for message in rows[1]:
         message["content"] = _opened(ciphers, message)
     texts = [{"kind": row["kind"], "tenant_id": row["tenant_id"], "text": _opened(ciphers, row)} for row in recent]
-    return Rows(*rows, [*texts, *events])
+    turns, messages, ledger, outbox, totals = rows
+    return Rows(turns, messages, ledger, outbox, totals, [*texts, *events])
 
 
 async def _ciphers(keys: list[Row], master_keys: str) -> dict[str, TenantCipher]:

@@ -147,7 +147,7 @@ async def test_a_passage_is_cut_from_the_parsed_text(rig: GatewayRig) -> None:
     text = "Before. " + "The warranty lasts twelve months." + " After."
     parsed = ParsedDocument(text, (Block(0, 7, 1, "Intro"), Block(8, len(text), 2, "Warranty")), 2)
     tenant_id = TenantId(tenant.grant["tenant"]["id"])
-    keys = (await keys_of(rig.services.db, tenant_id)).for_document(DocumentId(UUID(document)))
+    keys = (await keys_of(rig.services.db, tenant_id)).for_document(DocumentId(UUID(str(document))))
     await rig.services.blobs.put(parsed_key(tenant_id, keys.document_id), keys.seal(PARSED, dump_parsed(parsed)))
     answer = (await tenant.get(path, params={"start": 8, "end": 41})).json()
     assert answer == {
