@@ -18,7 +18,7 @@ from storage.postgres.migrator import APP_ROLE, SYSTEM_ROLE, MigrationChanged, m
 from tests.fixtures.database import DATABASE_SECRET
 
 SECRET = DATABASE_SECRET
-NO_TENANT = {"users", "webhook_inbox", "audit_anchors"}
+NO_TENANT = {"users", "webhook_inbox", "audit_anchors", "account_links", "mail_queue", "staff"}
 """Tables that belong to no tenant; only the system role reaches them."""
 HISTORY = "schema_migrations"
 FILES = sorted(path.name for path in migrator.MIGRATIONS.glob("*.sql"))
