@@ -17,6 +17,8 @@ from tests.integration.test_invitations import accept, code_of, invite, new_addr
     [
         "ada@example.org\r\nBcc: eve@example.org",
         "ada@example.org, eve@example.org",
+        "Ada <ada@example.org>",
+        '"eve@example.org" <ada@example.org>',
         "ada",
         "ada@localhost",
         "a" * 10_000 + "@example.org",
