@@ -72,13 +72,18 @@ class Settings(BaseSettings):
     )
 
     access_token_minutes: int = Field(15, ge=1)
-    refresh_token_days: int = Field(30, ge=1)
+    refresh_token_days: int = Field(30, ge=1, description="How long a sign-in lives that is not used.")
+    sign_in_days: int = Field(90, ge=1, description="How long a sign-in lives however often it is used.")
+    visitor_token_minutes: int = Field(60, ge=1, le=1_440, description="How long a visitor's token lives.")
     token_issuer: str = "loquent"  # noqa: S105 - a name
     token_audience: str = "loquent-api"  # noqa: S105 - a name
     allowed_origins: Origins = Field((), description="Origins beside our own that may open sockets and call the API.")
     frame_ancestors: Origins = Field((), description="Origins whose pages may show the chat page in a frame.")
     trusted_proxies: Networks = Field(
         (), description="Networks of proxies, beside loopback, whose word about the client's address counts."
+    )
+    fetch_networks: Networks = Field(
+        (), description="Networks, beside the public internet, whose addresses documents may be fetched from."
     )
     rate_limit_factor: float = Field(
         1.0, gt=0, description="Multiplies every limit of calls in deployments/gateway/rate_limits.py."
@@ -87,6 +92,7 @@ class Settings(BaseSettings):
     public_url: Annotated[str, AfterValidator(_checked_origin)] | None = Field(
         None, description="Where people reach the page, for links in mails; `http://host:port` when unset."
     )
+    identity_file: Path | None = Field(None, description="Another identity.yaml.")
     smtp_url: Annotated[SecretStr | None, AfterValidator(_checked_server)] = Field(
         None,
         description="`smtp://user:password@host:587?tls=starttls`; mail becomes files in `data_dir/mail` when unset.",

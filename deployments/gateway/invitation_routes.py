@@ -1,12 +1,13 @@
 """Invitations: sent by mail, accepted once by whoever reads the address's mail."""
 
 from typing import Annotated
-from uuid import UUID, uuid4
+from uuid import UUID
 
 from fastapi import APIRouter, Response
 
 from deployments.gateway.attempts import count_attempt
-from deployments.gateway.grants import grant_of
+from deployments.gateway.device import CurrentDevice
+from deployments.gateway.grants import begin_sign_in
 from deployments.gateway.models import Limit, TenantModel
 from deployments.gateway.origin import AnonymousOrigin, Client, CurrentOrigin, of_user
 from deployments.gateway.password_rules import require_good_password
@@ -17,7 +18,7 @@ from deployments.gateway.people_models import (
     InvitationModel,
     InvitationPage,
 )
-from deployments.gateway.principal import PUBLIC, Credentials, current_principal, require
+from deployments.gateway.principal import PUBLIC, Credentials, current_caller, current_principal, require
 from deployments.gateway.rate_limits import Kind
 from deployments.gateway.services import GatewayServices, Services
 from domain.audit import Action, Target
@@ -25,7 +26,7 @@ from domain.errors import AlreadyExists, Conflict, Forbidden, InvalidInput, NotA
 from domain.mail import MailKind
 from domain.one_time import hash_of_secret
 from domain.permissions import Permission, check
-from domain.tenancy import Principal, Role
+from domain.tenancy import Principal, Role, SignInMethod
 from storage.postgres.accounts import Accounts
 from storage.postgres.audit import Audit
 from storage.postgres.database import Transaction, system_tx
@@ -104,7 +105,12 @@ async def withdraw(invitation_id: UUID, services: Services, keeper: Keeper, orig
 
 @router.post("/invitations/accept", openapi_extra=PUBLIC)
 async def accept(
-    body: AcceptBody, services: Services, client: Client, origin: AnonymousOrigin, credentials: Credentials
+    body: AcceptBody,
+    services: Services,
+    client: Client,
+    origin: AnonymousOrigin,
+    credentials: Credentials,
+    device: CurrentDevice,
 ) -> AcceptedModel:
     """Join with the link of the mail: signed in as its address, with the account's password, or with a new one.
 
@@ -116,7 +122,7 @@ async def accept(
         person = await People(tx).find_by_email(known.email) if known else None
     if known is None:
         raise LinkExpired
-    signed_in = await current_principal(services, credentials) if credentials else None
+    signed_in = await current_principal(await current_caller(services, credentials)) if credentials else None
     theirs = signed_in is not None and person is not None and signed_in.user_id == person.user.id
     new_hash = None
     if not theirs:
@@ -137,7 +143,9 @@ async def accept(
         account = await Accounts(tx).find(person.user.id, invitation.tenant_id)
         assert account is not None
         await Members(tx).require_active(invitation.tenant_id)
-        grant = await grant_of(services, tx, account, uuid4()) if theirs or new_hash is not None else None
+        grant = None
+        if theirs or new_hash is not None:
+            grant = await begin_sign_in(services, tx, account, device, SignInMethod.INVITATION)
         by, target = of_user(origin, person.user.id), Target("invitation", str(invitation.id))
         details = {"role": invitation.role.value}
         await Audit(tx).append(invitation.tenant_id, by, Action.INVITATION_ACCEPT, target, details)

@@ -5,7 +5,7 @@ from uuid import UUID
 
 from fastapi import APIRouter, Response
 
-from deployments.gateway.access_end import end_access
+from deployments.gateway.access_end import Ended, announce, end_access
 from deployments.gateway.models import Limit
 from deployments.gateway.origin import CurrentOrigin
 from deployments.gateway.people_models import MemberChange, MemberModel, MemberPage
@@ -42,18 +42,20 @@ async def change_member(
     user_id: UUID, body: MemberChange, services: Services, keeper: Keeper, origin: CurrentOrigin
 ) -> MemberModel:
     """Give another role; only owners make, change or lower owners. It holds from the next request on."""
+    ended: Ended = []
     async with system_tx(services.db) as tx:
         members, member = await _found(tx, keeper, UserId(user_id), body.role)
         if body.role is not member.role:
             await members.set_role(member, body.role)
             if not PERMISSIONS[body.role] >= PERMISSIONS[member.role]:
-                await end_access(tx, keeper.tenant_id, member.user_id)
+                ended = await end_access(tx, member.user_id, keeper.tenant_id)
             if Permission.MEMBERS_MANAGE not in PERMISSIONS[body.role] or member.role is Role.OWNER:
                 await Invitations(tx, keeper.tenant_id).delete_of(member.user_id)
             details = {"from": member.role.value, "to": body.role.value}
             target = Target("user", str(user_id))
             await Audit(tx).append(keeper.tenant_id, origin, Action.MEMBER_UPDATE, target, details)
         member = await members.get(member.user_id)
+    await announce(services, ended)
     return MemberModel.of(member)
 
 
@@ -62,12 +64,13 @@ async def remove_member(user_id: UUID, services: Services, keeper: Keeper, origi
     """Remove somebody, or leave. The account stays, with whatever other companies it belongs to."""
     async with system_tx(services.db) as tx:
         members, member = await _found(tx, keeper, UserId(user_id))
+        ended = await end_access(tx, member.user_id, keeper.tenant_id)
         await members.delete(member)
-        await end_access(tx, keeper.tenant_id, member.user_id)
         # A way back in for who was just shown out.
         await Invitations(tx, keeper.tenant_id).delete_of(member.user_id)
         details = {"role": member.role.value}
         await Audit(tx).append(keeper.tenant_id, origin, Action.MEMBER_REMOVE, Target("user", str(user_id)), details)
+    await announce(services, ended)
     return Response(status_code=204)
 
 

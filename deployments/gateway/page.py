@@ -19,6 +19,7 @@ PAGE_POLICY = (
 nobody knows beforehand, hence inline styles. Who may frame the page is added from the settings."""
 _API = frozenset(
     (
+        "api-keys",
         "audit",
         "auth",
         "billing",
@@ -35,6 +36,7 @@ _API = frozenset(
         "platform",
         "readyz",
         "subscriptions",
+        "tenant",
         "tenants",
         "webhooks",
     )

@@ -1,12 +1,11 @@
 """A forgotten, stolen or old password, and the proof that an e-mail address is one's own."""
 
-from uuid import uuid4
-
 from fastapi import APIRouter, Response
 
-from deployments.gateway.access_end import end_access
+from deployments.gateway.access_end import Ended, announce, end_access
 from deployments.gateway.attempts import count_attempt
-from deployments.gateway.grants import grant_of
+from deployments.gateway.device import CurrentDevice
+from deployments.gateway.grants import begin_sign_in
 from deployments.gateway.invitation_routes import LinkExpired
 from deployments.gateway.models import GrantModel
 from deployments.gateway.origin import AnonymousOrigin, Client, CurrentOrigin, of_user
@@ -20,6 +19,7 @@ from domain.errors import InvalidInput, NotAuthenticated
 from domain.ids import TenantId, UserId
 from domain.mail import MailKind
 from domain.one_time import hash_of_secret
+from domain.tenancy import SignInMethod
 from storage.postgres.accounts import Accounts
 from storage.postgres.audit import Audit
 from storage.postgres.database import Transaction, system_tx
@@ -68,14 +68,20 @@ async def reset(body: ResetBody, services: Services, origin: AnonymousOrigin) ->
         await links.delete_all(user_id, LinkPurpose.PASSWORD_RESET)
         # Who has the link reads the address's mail.
         await People(tx).mark_verified(user_id)
-        await _set_password(tx, person, password_hash)
+        ended = await _set_password(tx, person, password_hash)
         await _record_everywhere(tx, user_id, of_user(origin, user_id), Action.PASSWORD_RESET)
+    await announce(services, ended)
     return Response(status_code=204)
 
 
 @router.post("/auth/password/change")
 async def change(
-    body: PasswordChange, services: Services, principal: CurrentPrincipal, client: Client, origin: CurrentOrigin
+    body: PasswordChange,
+    services: Services,
+    principal: CurrentPrincipal,
+    client: Client,
+    origin: CurrentOrigin,
+    device: CurrentDevice,
 ) -> GrantModel:
     """Another password, for who knows the old one. Every session ends; the answer's tokens begin a new one."""
     async with system_tx(services.db) as tx:
@@ -89,13 +95,14 @@ async def change(
     require_good_password(body.password, person.user.email, *names)
     password_hash = await services.passwords.hash(body.password)
     async with system_tx(services.db) as tx:
-        await _set_password(tx, person, password_hash)
+        ended = await _set_password(tx, person, password_hash)
         await AccountLinks(tx).delete_all(principal.user_id, LinkPurpose.PASSWORD_RESET)
         account = await Accounts(tx).find(principal.user_id, principal.tenant_id)
         if account is None:
             raise NotAuthenticated("This account does not belong to the company any more.")
-        grant = await grant_of(services, tx, account, uuid4())
+        grant = await begin_sign_in(services, tx, account, device, SignInMethod.PASSWORD)
         await _record_everywhere(tx, principal.user_id, origin, Action.PASSWORD_CHANGE)
+    await announce(services, ended)
     return grant
 
 
@@ -128,11 +135,11 @@ async def resend(services: Services, principal: CurrentPrincipal) -> Response:
     return Response(status_code=202)
 
 
-async def _set_password(tx: Transaction, person: Person, password_hash: str) -> None:
+async def _set_password(tx: Transaction, person: Person, password_hash: str) -> Ended:
     """And end every session, and tell the person."""
     await Accounts(tx).set_password_hash(person.user.id, password_hash)
-    await end_access(tx, None, person.user.id)
     await MailQueue(tx).insert(MailKind.PASSWORD_CHANGED, person.user.email, person.user.id)
+    return await end_access(tx, person.user.id)
 
 
 async def _record_everywhere(tx: Transaction, user_id: UserId, origin: Origin, action: Action) -> None:

@@ -17,6 +17,7 @@ from domain.staff import StaffMember, StaffPermission
 from storage.postgres.audit import Audit
 from storage.postgres.database import system_tx
 from storage.postgres.staff import Tenants
+from storage.redis.access import announce_end
 
 router = APIRouter(prefix="/platform", tags=["platform"])
 
@@ -51,6 +52,7 @@ async def suspend(
         if await Tenants(tx).suspend(tenant):
             by, target = of_staff(origin, staff.user_id), Target("tenant", str(tenant_id))
             await Audit(tx).append(tenant, by, Action.TENANT_SUSPEND, target, {"reason": body.reason})
+    await announce_end(services.redis, tenant)
     return Response(status_code=204)
 
 

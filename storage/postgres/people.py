@@ -5,7 +5,7 @@ from enum import StrEnum
 
 from psycopg.rows import DictRow
 
-from domain.ids import TenantId, UserId, new_uuid
+from domain.ids import UserId, new_uuid
 from domain.tenancy import Role, Tenant, User
 from storage.postgres.database import Transaction, execute, fetch_all, fetch_one
 from storage.postgres.queries import load
@@ -58,10 +58,6 @@ class People:
         """The oldest membership first."""
         rows = await fetch_all(self._tx, _SQL["tenants"], user_id=user_id)
         return [Belonging(Tenant(**{k: v for k, v in row.items() if k != "role"}), Role(row["role"])) for row in rows]
-
-    async def end_access(self, user_id: UserId, tenant_id: TenantId | None) -> int:
-        """Revoke their refresh tokens of one tenant, or of all; how many were alive."""
-        return await execute(self._tx, _SQL["end_access"], user_id=user_id, tenant_id=tenant_id)
 
 
 class AccountLinks:

@@ -22,14 +22,6 @@ join tenants t on t.id = m.tenant_id
 where m.user_id = %(user_id)s
 order by m.created_at, t.id;
 
--- name: end_access
--- In one tenant, or in all of them.
-update refresh_tokens
-set revoked_at = now()
-where user_id = %(user_id)s
-  and (%(tenant_id)s::uuid is null or tenant_id = %(tenant_id)s::uuid)
-  and revoked_at is null;
-
 -- name: insert_link
 insert into account_links (token_hash, user_id, purpose, expires_at)
 values (%(token_hash)s, %(user_id)s, %(purpose)s, now() + make_interval(secs => %(seconds)s));
