@@ -29,9 +29,9 @@ NO_TENANT = {
     "mail_queue",
     "staff",
 }
+"""Tables that belong to no tenant; only the system role reaches them."""
 SHOWN = "totp_factors"
 """Belongs to no tenant, and yet the app sees whether a member of the present tenant has one."""
-"""Tables that belong to no tenant; only the system role reaches them."""
 HISTORY = "schema_migrations"
 FILES = sorted(path.name for path in migrator.MIGRATIONS.glob("*.sql"))
 PGRLS = Path(sys.executable).with_name("pgrls")
