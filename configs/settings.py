@@ -46,7 +46,12 @@ class Settings(BaseSettings):
     """Every name is the environment variable `LOQUENT_<NAME>`, unless an alias says otherwise."""
 
     model_config = SettingsConfigDict(
-        env_prefix="LOQUENT_", env_file=".env", frozen=True, extra="ignore", populate_by_name=True
+        env_prefix="LOQUENT_",
+        env_file=".env",
+        frozen=True,
+        extra="ignore",
+        populate_by_name=True,
+        hide_input_in_errors=True,
     )
 
     data_dir: Path = Field(Path(".loquent"), description="Where the embedded servers, models and files live.")
@@ -69,6 +74,12 @@ class Settings(BaseSettings):
     )
     secret_key: SecretStr = Field(
         SecretStr(""), description="Signs tokens and authenticates processes; made and kept in data_dir when unset."
+    )
+
+    master_keys: SecretStr = Field(
+        SecretStr(""),
+        description="Wrap the tenants' data keys: `id:64 hexadecimal digits`, the newest first, with commas between; "
+        "made and kept in data_dir when unset.",
     )
 
     access_token_minutes: int = Field(15, ge=1)
