@@ -69,6 +69,8 @@ class OutboxRelay:
             self._stack.push_async_callback(self._account.close)
             self._blobs = BlobStore(self._settings.objects_url)
             self._anchor_key = derive_key(self._settings.secret_key.get_secret_value(), KEY_PURPOSE)
+            if self._settings.smtp_url is None and self._settings.profile == "kubernetes":
+                log.warning("mail.goes_to_files", folder=str(self._settings.mail_dir))
             mail = MailSender(self._db, open_mailer(self._settings), self._settings.page_url)
             run_until_closed(
                 self._stack,

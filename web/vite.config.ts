@@ -10,6 +10,7 @@ export default defineConfig({
   server: {
     proxy: {
       "/auth": proxied,
+      "/invitations": proxied,
       "/me": proxied,
       "/chatbots": { ...proxied, ws: true },
       "/knowledgebase": proxied,

@@ -180,8 +180,8 @@ async def _require_inviter(services: GatewayServices, tx: Transaction, keeper: P
     if present is None:
         raise NotAuthenticated("This account does not belong to the company any more.")
     check(present, Permission.MEMBERS_MANAGE)
-    if role is Role.OWNER and present is not Role.OWNER:
-        raise Forbidden("Only owners make owners.")
+    if role is Role.OWNER and (present is not Role.OWNER or keeper.api_key_id is not None):
+        raise Forbidden("Only owners themselves make owners.")
     if services.settings.smtp_url is not None:
         person = await People(tx).find(keeper.user_id)
         if person is None or person.user.email_verified_at is None:

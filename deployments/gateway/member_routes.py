@@ -89,6 +89,6 @@ async def _found(
         raise NotAuthenticated("This account does not belong to the company any more.")
     check(present, Permission.MEMBERS_MANAGE)
     member = await members.get(user_id)
-    if present is not Role.OWNER and Role.OWNER in (member.role, role):
-        raise Forbidden("Only owners make, change or remove owners.")
+    if Role.OWNER in (member.role, role) and (present is not Role.OWNER or keeper.api_key_id is not None):
+        raise Forbidden("Only owners themselves make, change or remove owners.")
     return members, member

@@ -5,7 +5,7 @@ from datetime import datetime
 from typing import Annotated, Any, Literal, Self
 from uuid import UUID
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, EmailStr, Field
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, EmailStr, Field
 
 from domain.chatbot import Chatbot, ChatbotConfig, ConfigVersion
 from domain.documents import Document, DocumentStatus
@@ -20,8 +20,15 @@ def _not_blank(text: str) -> str:
     return text
 
 
+def _address_alone(email: object) -> object:
+    """`Name <address>` would be taken for the address: what is shown must be what was sent."""
+    if isinstance(email, str) and "<" in email:
+        raise ValueError("must be an address without a name")
+    return email
+
+
 Name = Annotated[str, AfterValidator(clean_text), AfterValidator(_not_blank), Field(min_length=1, max_length=200)]
-Email = Annotated[EmailStr, Field(max_length=254)]
+Email = Annotated[EmailStr, BeforeValidator(_address_alone), Field(max_length=254)]
 GivenPassword = Annotated[str, AfterValidator(clean_text), Field(min_length=1, max_length=128)]
 """One that exists, whatever today's rules are."""
 Password = Annotated[str, AfterValidator(clean_text), Field(min_length=8, max_length=128)]

@@ -1,10 +1,12 @@
-/** The sign-in page or the product, by who is there. */
+/** What a mailed link asks for, the sign-in page or the product, by the address and who is there. */
 import { Center, Loader } from "@mantine/core";
 import { useQueryClient } from "@tanstack/react-query";
 import { useEffect } from "react";
 
 import { useAuthState, useServices } from "./api/services";
+import { MailedLink } from "./auth/MailedLink";
 import { SignIn } from "./auth/SignIn";
+import { useMailedLink } from "./auth/mailed";
 import { Shell } from "./layout/Shell";
 
 export function App() {
@@ -12,6 +14,7 @@ export function App() {
   const state = useAuthState();
   const queries = useQueryClient();
   const account = state.who?.user.id;
+  const mailed = useMailedLink();
 
   useEffect(() => void auth.start(), [auth]);
   // Nothing of one account may be seen by the next.
@@ -24,5 +27,6 @@ export function App() {
       </Center>
     );
   }
+  if (mailed) return <MailedLink key={mailed.token} {...mailed} />;
   return state.status === "in" ? <Shell key={account} who={state.who} /> : <SignIn />;
 }

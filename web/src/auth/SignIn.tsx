@@ -1,5 +1,5 @@
 /** Sign in, register, or look around with the demo. */
-import { Alert, Button, Center, Divider, Paper, PasswordInput, Stack, Tabs, Text, TextInput, Title } from "@mantine/core";
+import { Alert, Anchor, Button, Center, Divider, Paper, PasswordInput, Stack, Tabs, Text, TextInput, Title } from "@mantine/core";
 import { useState } from "react";
 import type { FormEvent } from "react";
 
@@ -17,6 +17,7 @@ export function SignIn() {
   const [company, setCompany] = useState("");
   const [busy, setBusy] = useState<Busy>(null);
   const [error, setError] = useState<string | null>(null);
+  const [asked, setAsked] = useState(false);
   const registering = tab === "register";
 
   const run = async (kind: Busy, action: () => Promise<unknown>) => {
@@ -28,6 +29,18 @@ export function SignIn() {
       setError(sentence(reason));
       setBusy(null);
     }
+  };
+
+  const forgot = () => {
+    if (!email) {
+      setError("Enter your e-mail address first.");
+      return;
+    }
+    void run("form", async () => {
+      await auth.forgot(email);
+      setBusy(null);
+      setAsked(true);
+    });
   };
 
   const submit = (event: FormEvent) => {
@@ -103,9 +116,19 @@ export function SignIn() {
                   {error}
                 </Alert>
               )}
+              {asked && (
+                <Alert p="sm" role="status">
+                  If there is an account with this address, a link for a new password is on its way.
+                </Alert>
+              )}
               <Button type="submit" loading={busy === "form"} disabled={busy === "demo"} mt={4}>
                 {registering ? "Create account" : "Sign in"}
               </Button>
+              {!registering && (
+                <Anchor component="button" type="button" size="sm" ta="center" onClick={forgot} data-testid="forgot">
+                  Forgot your password?
+                </Anchor>
+              )}
             </Stack>
           </form>
           <Divider label="or" my="md" />

@@ -48,6 +48,19 @@ export class AuthSession {
   register = (email: string, password: string, company: string) =>
     this.grant("/auth/register", { email, password, company });
 
+  /** Joins with a mailed invitation; false where the account existed, whose owner signs in as always. */
+  async accept(token: string, password: string): Promise<boolean> {
+    const answer = await this.post("/invitations/accept", { token, password });
+    const { grant } = JSON.parse(answer) as { grant: TokenGrant | null };
+    if (grant) this.enter(grant);
+    return grant !== null;
+  }
+
+  /** The same answer whether the address has an account or not. */
+  forgot = (email: string) => this.post("/auth/password/forgot", { email });
+  reset = (token: string, password: string) => this.post("/auth/password/reset", { token, password });
+  verify = (token: string) => this.post("/auth/email/verify", { token });
+
   async logout(): Promise<void> {
     const refresh_token = this.store.getItem(STORED);
     this.forget();
@@ -84,8 +97,10 @@ export class AuthSession {
   }
 
   private async grant(path: string, body: object): Promise<string> {
-    const answer = await this.post(path, body);
-    const grant = JSON.parse(answer) as TokenGrant;
+    return this.enter(JSON.parse(await this.post(path, body)) as TokenGrant);
+  }
+
+  private enter(grant: TokenGrant): string {
     this.access = { token: grant.access_token, expiresAt: Date.now() + grant.expires_in * 1_000 };
     this.store.setItem(STORED, grant.refresh_token);
     clearTimeout(this.timer);
