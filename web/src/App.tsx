@@ -4,6 +4,7 @@ import { useQueryClient } from "@tanstack/react-query";
 import { useEffect } from "react";
 
 import { useAuthState, useServices } from "./api/services";
+import { takeArrival } from "./auth/arrival";
 import { SignIn } from "./auth/SignIn";
 import { Shell } from "./layout/Shell";
 
@@ -13,7 +14,7 @@ export function App() {
   const queries = useQueryClient();
   const account = state.who?.user.id;
 
-  useEffect(() => void auth.start(), [auth]);
+  useEffect(() => void auth.start(takeArrival()), [auth]);
   // Nothing of one account may be seen by the next.
   useEffect(() => () => queries.clear(), [account, queries]);
 
