@@ -9,6 +9,7 @@ const SENTENCES: Record<string, string> = {
   email_not_verified: "The identity provider has not verified your e-mail address.",
   not_authenticated: "Your account does not belong to a company any more.",
   provider_refused: "The identity provider did not sign you in.",
+  sign_in_expired: "That took too long, or was begun in another browser. Please try again.",
   unavailable: "The identity provider does not answer. Please try again.",
 };
 const OTHERWISE = "That did not work. Please try again.";
