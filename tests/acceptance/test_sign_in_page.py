@@ -3,6 +3,7 @@
 from collections.abc import AsyncIterator
 from pathlib import Path
 
+import pyotp
 import pytest
 from playwright.async_api import Browser, Page, expect
 
@@ -10,6 +11,7 @@ from cluster.embedded.process import free_port
 from configs.settings import Settings
 from deployments.gateway.gateway import PAGE_DIR
 from deployments.gateway.page import ChatPage
+from domain.tenancy import Role
 from tests.fixtures.gateway import PASSWORD, GatewayRig, serving
 from tests.fixtures.identity_provider import (
     CLIENT_SECRET,
@@ -18,7 +20,7 @@ from tests.fixtures.identity_provider import (
     identity_table,
     new_key,
 )
-from tests.fixtures.second_factor import CodeClock, enrol
+from tests.fixtures.second_factor import CodeClock, enrol, member
 
 pytestmark = [pytest.mark.slow, pytest.mark.browser]
 
@@ -68,6 +70,30 @@ async def test_the_page_asks_for_the_code(rig: GatewayRig, page: Page, code_cloc
     await expect_signed_in(page, enrolled.tenant.email)
     await page.reload()
     await expect_signed_in(page, enrolled.tenant.email)
+
+
+async def test_the_page_sets_up_what_the_company_asks_for(rig: GatewayRig, page: Page, code_clock: CodeClock) -> None:
+    owner = (await enrol(await rig.register(), code_clock)).tenant
+    editor = await member(rig, owner, Role.EDITOR)
+    assert (await owner.call("PATCH", "/tenant/security", json={"require_mfa": True})).status_code == 200
+    await log_in(page, editor.email)
+    await page.get_by_role("button", name="Set it up").click()
+    secret = await page.get_by_test_id("totp-secret").inner_text()
+    await page.get_by_label("Code that the app shows").fill(pyotp.TOTP(secret).at(code_clock.now))
+    await page.get_by_role("button", name="Confirm").click()
+    codes = (await page.get_by_test_id("recovery-codes").locator("pre").inner_text()).split()
+    assert len(codes) == 10
+    await page.get_by_role("button", name="I have kept them").click()
+    await expect(page.get_by_text("No chatbot yet")).to_be_visible()
+    # The tokens are new, and the next log-in asks.
+    await page.reload()
+    await expect(page.get_by_text("No chatbot yet")).to_be_visible()
+    await page.get_by_label("Account").click()
+    await page.get_by_test_id("sign-out").click()
+    await log_in(page, editor.email)
+    await page.get_by_label("Code").fill(codes[0])
+    await page.get_by_role("button", name="Continue").click()
+    await expect(page.get_by_text("No chatbot yet")).to_be_visible()
 
 
 async def test_the_page_goes_to_the_identity_provider_and_back(

@@ -15,7 +15,15 @@ from storage.postgres.database import Database, Transaction, system_tx, tenant_t
 from storage.postgres.migrator import migrate, role_urls
 
 SECRET = "isolation-tests"
-NO_TENANT = {"users", "webhook_inbox", "audit_anchors", "schema_migrations"}
+NO_TENANT = {
+    "users",
+    "webhook_inbox",
+    "audit_anchors",
+    "schema_migrations",
+    "totp_factors",
+    "recovery_codes",
+    "external_identities",
+}
 
 SEED = """
 insert into tenants (id, name) values (%(tenant)s, 'Example');

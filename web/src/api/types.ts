@@ -15,6 +15,16 @@ export interface MfaChallenge {
   challenge: string;
 }
 
+export interface TotpSecret {
+  secret: string;
+  uri: string;
+}
+
+export interface TotpEnabled {
+  recovery_codes: string[];
+  grant: TokenGrant;
+}
+
 export interface IdentityProvider {
   name: string;
   label: string;

@@ -138,6 +138,11 @@ export class AuthSession {
     return this.take(JSON.parse(await this.post(path, body)) as TokenGrant);
   }
 
+  /** Goes on with the tokens of another answer. */
+  adopt = (grant: TokenGrant) => {
+    this.take(grant);
+  };
+
   private take(grant: TokenGrant): string {
     this.access = { token: grant.access_token, expiresAt: Date.now() + grant.expires_in * 1_000 };
     this.store.setItem(STORED, grant.refresh_token);
