@@ -19,9 +19,9 @@ from tests.fixtures.database import DATABASE_SECRET
 
 SECRET = DATABASE_SECRET
 NO_TENANT = {"users", "webhook_inbox", "audit_anchors", "totp_factors", "recovery_codes", "external_identities"}
+"""Tables that belong to no tenant; only the system role reaches them."""
 SHOWN = "totp_factors"
 """Belongs to no tenant, and yet the app sees whether a member of the present tenant has one."""
-"""Tables that belong to no tenant; only the system role reaches them."""
 HISTORY = "schema_migrations"
 FILES = sorted(path.name for path in migrator.MIGRATIONS.glob("*.sql"))
 PGRLS = Path(sys.executable).with_name("pgrls")
