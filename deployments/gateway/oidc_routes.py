@@ -17,13 +17,13 @@ from deployments.gateway.oidc.account_choice import account_for, link
 from deployments.gateway.oidc.flow_cookie import FlowCookie, flow_name
 from deployments.gateway.oidc.id_token import Identity
 from deployments.gateway.oidc.provider import OidcProvider
-from deployments.gateway.oidc.refusals import IdentityInvalid, ProviderRefused
+from deployments.gateway.oidc.refusals import FlowExpired, IdentityInvalid, ProviderRefused
 from deployments.gateway.origin import AnonymousOrigin, CurrentOrigin
 from deployments.gateway.principal import PUBLIC, CurrentPrincipal
 from deployments.gateway.second_factor import after_first_factor
 from deployments.gateway.services import GatewayServices, Services
 from domain.audit import Action, Origin, Target
-from domain.errors import AppError, InvalidInput, NotAuthenticated, NotFound
+from domain.errors import AppError, NotFound
 from domain.ids import TenantId, UserId
 from domain.tenancy import SignInMethod
 from storage.postgres.accounts import Accounts
@@ -37,7 +37,6 @@ router = APIRouter(tags=["accounts"])
 
 # A path of ours: `//host`, `/\host` and whatever a browser would clean up into them lead elsewhere.
 _PATH = re.compile(r"/(?:[A-Za-z0-9._~!$&'()*+,;=:@%?-][A-Za-z0-9._~!$&'()*+,;=:@%?/-]*)?")
-_EXPIRED = "This sign-in has expired, or was begun in another browser; begin again."
 
 
 def _own_path(path: str) -> str:
@@ -80,8 +79,12 @@ async def list_providers(services: Services) -> ProviderList:
 
 @router.get("/auth/oidc/{provider}/start", openapi_extra=PUBLIC, response_class=RedirectResponse, status_code=303)
 async def start(provider: str, services: Services, return_to: ReturnTo = "/") -> Response:
-    """Send the browser to the provider."""
-    url, flow, secret = await _begin(services, _provider(services, provider), return_to)
+    """Send the browser to the provider; back to the page with a reason where that is not possible."""
+    found = _provider(services, provider)
+    try:
+        url, flow, secret = await _begin(services, found, return_to)
+    except AppError as refusal:
+        return _to_page(services, return_to, f"sign-in-error={refusal.code}")
     response = RedirectResponse(url, 303)
     _cookie(services).set(response, flow, secret)
     return response
@@ -125,17 +128,15 @@ async def callback(
     """Where the provider sends the browser back to. The page finds in the fragment a code for `POST /auth/oidc/finish`
     as `oidc`, or as `sign-in-error` why not, or as `linked` the provider whose identity was added."""
     found = _provider(services, provider)
-    if not state:
-        raise InvalidInput("The state is missing; begin again.")
     # Taken before anything is looked at: it counts once, whoever brings it.
-    flow = await SignInFlows(services.redis).take_flow(state)
-    cookie, name = _cookie(services), flow_name(state)
+    flow = await SignInFlows(services.redis).take_flow(state or "")
+    cookie, name = _cookie(services), flow_name(state or "")
     if (
         flow is None
         or flow.provider != provider
         or not secrets.compare_digest(flow.browser, cookie.read(request, name))
     ):
-        raise InvalidInput(_EXPIRED)
+        return _to_page(services, "/", f"sign-in-error={FlowExpired.code}")
     try:
         await found.check_issuer(iss)
         if error is not None or not code:
@@ -146,7 +147,7 @@ async def callback(
     except AppError as refusal:
         log.info("oidc.not_signed_in", provider=provider, code=refusal.code)
         told = f"sign-in-error={refusal.code}"
-    response = RedirectResponse(f"{services.settings.page_url}{flow.return_to}#{told}", 303)
+    response = _to_page(services, flow.return_to, told)
     if not told.startswith("oidc="):
         cookie.clear(response, name)
     return response
@@ -165,12 +166,12 @@ async def finish(
     arrival = await SignInFlows(services.redis).take_arrival(body.code)
     cookie = _cookie(services)
     if arrival is None or not secrets.compare_digest(arrival.browser, cookie.read(request, arrival.flow)):
-        raise NotAuthenticated(_EXPIRED)
+        raise FlowExpired
     cookie.clear(response, arrival.flow)
     async with system_tx(services.db) as tx:
         account = await Accounts(tx).find(UserId(UUID(arrival.user_id)), TenantId(UUID(arrival.tenant_id)))
         if account is None:
-            raise NotAuthenticated(_EXPIRED)
+            raise FlowExpired
         details = {"provider": arrival.provider}
         return await after_first_factor(services, tx, account, origin, device, SignInMethod.OIDC, details)
 
@@ -180,6 +181,10 @@ def _provider(services: GatewayServices, name: str) -> OidcProvider:
     if found is None:
         raise NotFound("There is no such identity provider.")
     return found
+
+
+def _to_page(services: GatewayServices, path: str, told: str) -> Response:
+    return RedirectResponse(f"{services.settings.page_url}{path}#{told}", 303)
 
 
 def _cookie(services: GatewayServices) -> FlowCookie:

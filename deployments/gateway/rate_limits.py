@@ -61,9 +61,9 @@ RULES = {
     Kind.CHAT: Rule({"address": Rate(4_000, 200), "user": Rate(1_000, 50), "tenant": Rate(2_000, 100)}),
     # Counted per address too, so that a stranger's guesses never lock the account's owner out.
     Kind.ACCOUNT: Rule({"address+account": Rate(10, 1 / 6)}, closed=True),
-    # All guesses at one account's six digits count together: 750 a day, of a million, three of them right. Whoever gets
+    # All guesses at one account's six digits count together: 144 a day, of a million, three of them right. Whoever gets
     # here knows the password; recovery codes count per address only, so that even they do not lock the owner out.
-    Kind.SECOND_FACTOR: Rule({"address+account": Rate(10, 1 / 30), "account": Rate(30, 1 / 120)}, closed=True),
+    Kind.SECOND_FACTOR: Rule({"address+account": Rate(10, 1 / 30), "account": Rate(30, 1 / 600)}, closed=True),
     # Counted from wherever they come, but for devices and addresses that the person has signed in from before.
     Kind.GUESS: Rule({"account": Rate(50, 1 / 300), "device": Rate(10, 1 / 60)}, closed=True),
     # Nobody is flooded, and no tenant makes the platform a sender of advertisements.

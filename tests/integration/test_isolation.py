@@ -15,7 +15,18 @@ from storage.postgres.database import Database, Transaction, system_tx, tenant_t
 from storage.postgres.migrator import migrate, role_urls
 
 SECRET = "isolation-tests"
-NO_TENANT = {"users", "webhook_inbox", "audit_anchors", "schema_migrations", "account_links", "mail_queue", "staff"}
+NO_TENANT = {
+    "account_links",
+    "audit_anchors",
+    "external_identities",
+    "mail_queue",
+    "recovery_codes",
+    "schema_migrations",
+    "staff",
+    "totp_factors",
+    "users",
+    "webhook_inbox",
+}
 
 SEED = """
 insert into tenants (id, name) values (%(tenant)s, 'Example');

@@ -5,30 +5,11 @@ from uuid import UUID
 import psycopg
 import pytest
 
-from deployments.gateway.models import GrantModel
-from domain.ids import TenantId, new_uuid
+from domain.ids import TenantId
 from domain.tenancy import Role
-from storage.postgres.accounts import Accounts
-from storage.postgres.database import system_tx, tenant_tx
+from storage.postgres.database import tenant_tx
 from tests.fixtures.gateway import PASSWORD, GatewayRig, SocketRig, Tenant
-from tests.fixtures.second_factor import CodeClock, Enrolled, enrol
-
-
-async def member(rig: GatewayRig, of: Tenant, role: Role) -> Tenant:
-    """Somebody else of the company, signed in with a password."""
-    email, user = f"{new_uuid()}@example.com", new_uuid()
-    password_hash = await rig.services.passwords.hash(PASSWORD)
-    async with system_tx(rig.services.db) as tx:
-        await tx.execute(
-            "insert into users (id, email, password_hash) values (%s, %s, %s)", [user, email, password_hash]
-        )
-        await tx.execute(
-            "insert into memberships (tenant_id, user_id, role) values (%s, %s, %s)",
-            [of.grant["tenant"]["id"], user, role.value],
-        )
-        assert await Accounts(tx).find_by_email(email) is not None
-    answer = await rig.http.post("/auth/login", json={"email": email, "password": PASSWORD})
-    return Tenant(rig.http, GrantModel.model_validate(answer.json()).model_dump(mode="json"), email)
+from tests.fixtures.second_factor import CodeClock, Enrolled, enrol, member
 
 
 async def test_the_owner_needs_one_of_their_own_first(rig: GatewayRig) -> None:

@@ -5,6 +5,7 @@ import { useEffect } from "react";
 
 import { useAuthState, useServices } from "./api/services";
 import { MailedLink } from "./auth/MailedLink";
+import { takeArrival } from "./auth/arrival";
 import { SignIn } from "./auth/SignIn";
 import { useMailedLink } from "./auth/mailed";
 import { Shell } from "./layout/Shell";
@@ -16,7 +17,7 @@ export function App() {
   const account = state.who?.user.id;
   const mailed = useMailedLink();
 
-  useEffect(() => void auth.start(), [auth]);
+  useEffect(() => void auth.start(takeArrival()), [auth]);
   // Nothing of one account may be seen by the next.
   useEffect(() => () => queries.clear(), [account, queries]);
 

@@ -3,6 +3,10 @@
 from domain.errors import Conflict, Forbidden, NotAuthenticated
 
 
+class FlowExpired(NotAuthenticated):
+    code, default = "sign_in_expired", "This sign-in has expired, or was begun in another browser; begin again."
+
+
 class ProviderRefused(Forbidden):
     code, default = "provider_refused", "The identity provider did not sign you in."
 

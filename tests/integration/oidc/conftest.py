@@ -4,17 +4,16 @@ from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 import pytest
-import yaml
 
 from configs.settings import Settings
 from tests.fixtures.gateway import GatewayRig
 from tests.fixtures.identity_provider import (
-    CLIENT_ID,
     CLIENT_SECRET,
     PAGE_URL,
     SECRET_VARIABLE,
     Browser,
     IdentityServer,
+    identity_table,
     new_key,
 )
 
@@ -32,16 +31,8 @@ def gateway_settings(
     gateway_settings: Settings, acme: IdentityServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> Settings:
     monkeypatch.setenv(SECRET_VARIABLE, CLIENT_SECRET)
-    table = {
-        "name": "acme",
-        "label": "Acme",
-        "issuer": acme.issuer,
-        "client_id": CLIENT_ID,
-        "client_secret_env": SECRET_VARIABLE,
-        "domains": ["acme.example"],
-    }
     file = tmp_path / "identity.yaml"
-    file.write_text(yaml.safe_dump({"providers": [table]}))
+    file.write_text(identity_table(acme))
     return gateway_settings.model_copy(update={"identity_file": file, "public_url": PAGE_URL})
 
 

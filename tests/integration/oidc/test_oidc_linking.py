@@ -122,7 +122,7 @@ async def test_a_link_needs_the_browser_that_asked_for_it(rig: GatewayRig, brows
     tenant = await rig.register()
     answer = await rig.http.post("/auth/oidc/acme/link", json={}, headers=tenant.headers)
     back = await browser.consent(answer.json()["url"], ada)
-    assert (await browser.back(back)).status_code == 400
+    assert told(await browser.back(back)) == {"sign-in-error": "sign_in_expired"}
     assert "oidc" in await browser.sign_in(ada)
 
 

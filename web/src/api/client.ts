@@ -11,6 +11,8 @@ import type {
   Page,
   Passage,
   SessionChange,
+  TotpEnabled,
+  TotpSecret,
 } from "./types";
 
 const PAGE_SIZE = 100;
@@ -18,6 +20,9 @@ const MOST_PAGES = 50;
 
 export class Api {
   constructor(readonly http: Http) {}
+
+  beginTotp = () => this.http.post<TotpSecret>("/auth/mfa/totp/begin", {});
+  confirmTotp = (code: string) => this.http.post<TotpEnabled>("/auth/mfa/totp/confirm", { code });
 
   chatbots = async () => (await this.http.get<{ items: Chatbot[] }>("/chatbots")).items;
   createChatbot = (name: string) => this.http.post<Chatbot>("/chatbots", { name });

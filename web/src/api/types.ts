@@ -9,6 +9,27 @@ export interface TokenGrant {
   tenant: { id: string; name: string; plan: string };
 }
 
+/** What a log-in answers in place of the tokens where there is a second factor. */
+export interface MfaChallenge {
+  mfa_required: true;
+  challenge: string;
+}
+
+export interface TotpSecret {
+  secret: string;
+  uri: string;
+}
+
+export interface TotpEnabled {
+  recovery_codes: string[];
+  grant: TokenGrant;
+}
+
+export interface IdentityProvider {
+  name: string;
+  label: string;
+}
+
 export interface RetrievalConfig {
   top_k: number;
   min_score: number;

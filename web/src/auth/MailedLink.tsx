@@ -47,7 +47,7 @@ export function MailedLink({ form, token }: Mailed) {
         return;
       }
       if (form === "reset") await auth.reset(token, password);
-      if (form === "verify") await auth.verify(token);
+      if (form === "verify") await auth.verifyEmail(token);
       setDone(true);
     } catch (reason) {
       setError(sentence(reason));

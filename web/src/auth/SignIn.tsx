@@ -4,8 +4,10 @@ import { useState } from "react";
 import type { FormEvent } from "react";
 
 import { sentence } from "../api/errors";
-import { useServices } from "../api/services";
+import { useAuthState, useServices } from "../api/services";
 import { Brand } from "../layout/Brand";
+import { ProviderButtons } from "./ProviderButtons";
+import { SecondFactor } from "./SecondFactor";
 
 type Busy = "form" | "demo" | null;
 
@@ -16,8 +18,10 @@ export function SignIn() {
   const [password, setPassword] = useState("");
   const [company, setCompany] = useState("");
   const [busy, setBusy] = useState<Busy>(null);
-  const [error, setError] = useState<string | null>(null);
   const [asked, setAsked] = useState(false);
+  const state = useAuthState();
+  const [error, setError] = useState<string | null>(state.status === "out" ? (state.error ?? null) : null);
+  const challenge = state.status === "out" ? state.challenge : undefined;
   const registering = tab === "register";
 
   const run = async (kind: Busy, action: () => Promise<unknown>) => {
@@ -27,8 +31,8 @@ export function SignIn() {
       await action();
     } catch (reason) {
       setError(sentence(reason));
-      setBusy(null);
     }
+    setBusy(null);
   };
 
   const forgot = () => {
@@ -60,89 +64,94 @@ export function SignIn() {
             Build a chatbot, give it documents, and see where every answer comes from.
           </Text>
         </Stack>
-        <Paper withBorder p="lg" radius="lg">
-          <Tabs
-            value={tab}
-            onChange={(value) => {
-              setTab(value);
-              setError(null);
-            }}
-          >
-            <Tabs.List grow mb="md">
-              <Tabs.Tab value="login">Sign in</Tabs.Tab>
-              <Tabs.Tab value="register" data-testid="tab-register">
-                Register
-              </Tabs.Tab>
-            </Tabs.List>
-          </Tabs>
-          <form onSubmit={submit} data-testid="sign-in-form">
-            <Stack gap="sm">
-              {registering && (
+        {challenge ? (
+          <SecondFactor challenge={challenge} />
+        ) : (
+          <Paper withBorder p="lg" radius="lg">
+            <Tabs
+              value={tab}
+              onChange={(value) => {
+                setTab(value);
+                setError(null);
+              }}
+            >
+              <Tabs.List grow mb="md">
+                <Tabs.Tab value="login">Sign in</Tabs.Tab>
+                <Tabs.Tab value="register" data-testid="tab-register">
+                  Register
+                </Tabs.Tab>
+              </Tabs.List>
+            </Tabs>
+            <form onSubmit={submit} data-testid="sign-in-form">
+              <Stack gap="sm">
+                {registering && (
+                  <TextInput
+                    label="Company"
+                    required
+                    autoComplete="organization"
+                    maxLength={200}
+                    value={company}
+                    onChange={(event) => {
+                      setCompany(event.currentTarget.value);
+                    }}
+                  />
+                )}
                 <TextInput
-                  label="Company"
+                  label="E-mail"
+                  type="email"
                   required
-                  autoComplete="organization"
-                  maxLength={200}
-                  value={company}
+                  autoComplete="email"
+                  value={email}
                   onChange={(event) => {
-                    setCompany(event.currentTarget.value);
+                    setEmail(event.currentTarget.value);
                   }}
                 />
-              )}
-              <TextInput
-                label="E-mail"
-                type="email"
-                required
-                autoComplete="email"
-                value={email}
-                onChange={(event) => {
-                  setEmail(event.currentTarget.value);
-                }}
-              />
-              <PasswordInput
-                label="Password"
-                description={registering ? "At least 8 characters." : undefined}
-                required
-                minLength={registering ? 8 : undefined}
-                maxLength={128}
-                autoComplete={registering ? "new-password" : "current-password"}
-                value={password}
-                onChange={(event) => {
-                  setPassword(event.currentTarget.value);
-                }}
-              />
-              {error && (
-                <Alert color="red" role="alert" p="sm" data-testid="sign-in-error">
-                  {error}
-                </Alert>
-              )}
-              {asked && (
-                <Alert p="sm" role="status">
-                  If there is an account with this address, a link for a new password is on its way.
-                </Alert>
-              )}
-              <Button type="submit" loading={busy === "form"} disabled={busy === "demo"} mt={4}>
-                {registering ? "Create account" : "Sign in"}
-              </Button>
-              {!registering && (
-                <Anchor component="button" type="button" size="sm" ta="center" onClick={forgot} data-testid="forgot">
-                  Forgot your password?
-                </Anchor>
-              )}
-            </Stack>
-          </form>
-          <Divider label="or" my="md" />
-          <Button
-            variant="default"
-            fullWidth
-            loading={busy === "demo"}
-            disabled={busy === "form"}
-            onClick={() => void run("demo", auth.demo)}
-            data-testid="use-demo"
-          >
-            Use the demo
-          </Button>
-        </Paper>
+                <PasswordInput
+                  label="Password"
+                  description={registering ? "At least 8 characters." : undefined}
+                  required
+                  minLength={registering ? 8 : undefined}
+                  maxLength={128}
+                  autoComplete={registering ? "new-password" : "current-password"}
+                  value={password}
+                  onChange={(event) => {
+                    setPassword(event.currentTarget.value);
+                  }}
+                />
+                {error && (
+                  <Alert color="red" role="alert" p="sm" data-testid="sign-in-error">
+                    {error}
+                  </Alert>
+                )}
+                {asked && (
+                  <Alert p="sm" role="status">
+                    If there is an account with this address, a link for a new password is on its way.
+                  </Alert>
+                )}
+                <Button type="submit" loading={busy === "form"} disabled={busy === "demo"} mt={4}>
+                  {registering ? "Create account" : "Sign in"}
+                </Button>
+                {!registering && (
+                  <Anchor component="button" type="button" size="sm" ta="center" onClick={forgot} data-testid="forgot">
+                    Forgot your password?
+                  </Anchor>
+                )}
+              </Stack>
+            </form>
+            <Divider label="or" my="md" />
+            <Button
+              variant="default"
+              fullWidth
+              loading={busy === "demo"}
+              disabled={busy === "form"}
+              onClick={() => void run("demo", auth.demo)}
+              data-testid="use-demo"
+            >
+              Use the demo
+            </Button>
+            <ProviderButtons disabled={busy !== null} />
+          </Paper>
+        )}
       </Stack>
     </Center>
   );

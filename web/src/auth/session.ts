@@ -1,12 +1,17 @@
 /** Who is signed in: the access token lives in memory only, the refresh token for as long as the tab. */
-import { ApiError, errorFrom, unreachable } from "../api/errors";
-import type { TokenGrant } from "../api/types";
+import { ApiError, errorFrom, sentence, unreachable } from "../api/errors";
+import type { IdentityProvider, MfaChallenge, TokenGrant } from "../api/types";
+import type { Arrival } from "./arrival";
 
 const STORED = "loquent.refresh";
 const EARLY_MS = 60_000;
 
 export type SignedIn = Pick<TokenGrant, "user" | "tenant">;
-export type AuthState = { status: "starting" | "out"; who: null } | { status: "in"; who: SignedIn };
+/** `challenge` waits for a second factor; `error` is why somebody who came from an identity provider is not in. */
+export type AuthState =
+  | { status: "starting"; who: null }
+  | { status: "out"; who: null; challenge?: string; error?: string }
+  | { status: "in"; who: SignedIn };
 
 type Store = Pick<Storage, "getItem" | "setItem" | "removeItem">;
 
@@ -30,11 +35,17 @@ export class AuthSession {
     return () => this.listeners.delete(listener);
   };
 
-  /** Picks up where the tab was before a reload. */
-  async start(): Promise<void> {
+  /** Picks up where the tab was before a reload, or comes in from an identity provider. */
+  async start(arrival: Arrival | null = null): Promise<void> {
     if (this.started) return;
     this.started = true;
-    if (!this.store.getItem(STORED)) return this.forget();
+    const error = arrival ? await this.arrive(arrival) : undefined;
+    if (this.state.status !== "starting") return;
+    // An address that somebody made up ends no sign-in: its error counts only where there is none.
+    if (!this.store.getItem(STORED)) {
+      this.become({ status: "out", who: null, ...(error && { error }) });
+      return;
+    }
     try {
       await this.refresh();
     } catch {
@@ -43,7 +54,15 @@ export class AuthSession {
     }
   }
 
-  login = (email: string, password: string) => this.grant("/auth/login", { email, password });
+  login = (email: string, password: string) => this.firstFactor("/auth/login", { email, password });
+  /** `proof` is six digits of the app, or a recovery code. */
+  verify = (challenge: string, proof: string) => {
+    const code = proof.replace(/\s/g, "");
+    return this.grant("/auth/mfa/verify", {
+      challenge,
+      ...(/^[0-9]{6}$/.test(code) ? { code } : { recovery_code: proof.trim() }),
+    });
+  };
   demo = () => this.grant("/auth/demo", {});
   register = (email: string, password: string, company: string) =>
     this.grant("/auth/register", { email, password, company });
@@ -52,14 +71,29 @@ export class AuthSession {
   async accept(token: string, password: string): Promise<boolean> {
     const answer = await this.post("/invitations/accept", { token, password });
     const { grant } = JSON.parse(answer) as { grant: TokenGrant | null };
-    if (grant) this.enter(grant);
+    if (grant) this.take(grant);
     return grant !== null;
   }
 
   /** The same answer whether the address has an account or not. */
   forgot = (email: string) => this.post("/auth/password/forgot", { email });
   reset = (token: string, password: string) => this.post("/auth/password/reset", { token, password });
-  verify = (token: string) => this.post("/auth/email/verify", { token });
+  verifyEmail = (token: string) => this.post("/auth/email/verify", { token });
+
+  /** Gives up a log-in that waits for its second factor. */
+  leaveChallenge = () => {
+    this.become({ status: "out", who: null });
+  };
+
+  /** The identity providers to sign in with; none when the server does not say. */
+  async providers(): Promise<IdentityProvider[]> {
+    try {
+      const answer = await this.http("/auth/oidc", { headers: { accept: "application/json" } });
+      return answer.ok ? ((await answer.json()) as { items: IdentityProvider[] }).items : [];
+    } catch {
+      return [];
+    }
+  }
 
   async logout(): Promise<void> {
     const refresh_token = this.store.getItem(STORED);
@@ -96,11 +130,33 @@ export class AuthSession {
     }
   }
 
-  private async grant(path: string, body: object): Promise<string> {
-    return this.enter(JSON.parse(await this.post(path, body)) as TokenGrant);
+  /** Why it did not work, if so. */
+  private async arrive(arrival: Arrival): Promise<string | undefined> {
+    if ("error" in arrival) return arrival.error;
+    try {
+      await this.firstFactor("/auth/oidc/finish", { code: arrival.code });
+      return undefined;
+    } catch (reason) {
+      return sentence(reason);
+    }
   }
 
-  private enter(grant: TokenGrant): string {
+  private async firstFactor(path: string, body: object): Promise<void> {
+    const answer = JSON.parse(await this.post(path, body)) as TokenGrant | MfaChallenge;
+    if ("mfa_required" in answer) this.become({ status: "out", who: null, challenge: answer.challenge });
+    else this.take(answer);
+  }
+
+  private async grant(path: string, body: object): Promise<string> {
+    return this.take(JSON.parse(await this.post(path, body)) as TokenGrant);
+  }
+
+  /** Goes on with the tokens of another answer. */
+  adopt = (grant: TokenGrant) => {
+    this.take(grant);
+  };
+
+  private take(grant: TokenGrant): string {
     this.access = { token: grant.access_token, expiresAt: Date.now() + grant.expires_in * 1_000 };
     this.store.setItem(STORED, grant.refresh_token);
     clearTimeout(this.timer);

@@ -1,10 +1,12 @@
 /** Left rail: which chatbot, its conversations and documents, and who is signed in. */
-import { ActionIcon, Box, Divider, Group, Menu, Stack, Tabs, Text } from "@mantine/core";
-import { IconDotsVertical, IconLogout, IconX } from "@tabler/icons-react";
+import { ActionIcon, Box, Divider, Group, Menu, Modal, Stack, Tabs, Text } from "@mantine/core";
+import { IconDotsVertical, IconLogout, IconShieldLock, IconX } from "@tabler/icons-react";
+import { useDisclosure } from "@mantine/hooks";
 import { useState } from "react";
 
 import type { Chatbot } from "../api/types";
 import { useServices } from "../api/services";
+import { Enrolment } from "../auth/Enrolment";
 import type { SignedIn } from "../auth/session";
 import { BotPicker } from "../bots/BotPicker";
 import { SessionList } from "../bots/SessionList";
@@ -22,6 +24,7 @@ interface Props {
 
 export function Rail({ who, bots, bot, session, onLeave }: Props) {
   const { auth } = useServices();
+  const [factorOpen, factor] = useDisclosure(false);
   const [tab, setTab] = useState<string | null>("chats");
 
   return (
@@ -53,6 +56,9 @@ export function Rail({ who, bots, bot, session, onLeave }: Props) {
           </Tabs.Panel>
         </Tabs>
       )}
+      <Modal opened={factorOpen} onClose={factor.close} title="Second factor">
+        <Enrolment onDone={factor.close} />
+      </Modal>
       <Box mt="auto">
         <Divider />
         <Group p="sm" px="md" justify="space-between" wrap="nowrap">
@@ -72,6 +78,9 @@ export function Rail({ who, bots, bot, session, onLeave }: Props) {
             </Menu.Target>
             <Menu.Dropdown>
               <Menu.Label tt="capitalize">{who.tenant.plan} plan</Menu.Label>
+              <Menu.Item leftSection={<IconShieldLock size={16} />} onClick={factor.open} data-testid="second-factor">
+                Second factor
+              </Menu.Item>
               <Menu.Item leftSection={<IconLogout size={16} />} onClick={() => void auth.logout()} data-testid="sign-out">
                 Sign out
               </Menu.Item>

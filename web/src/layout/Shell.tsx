@@ -4,8 +4,9 @@ import { useDisclosure } from "@mantine/hooks";
 import { useQuery } from "@tanstack/react-query";
 import { useEffect } from "react";
 
-import { sentence } from "../api/errors";
+import { ApiError, sentence } from "../api/errors";
 import { useServices } from "../api/services";
+import { Enrolment } from "../auth/Enrolment";
 import type { SignedIn } from "../auth/session";
 import { BotSettings } from "../bots/BotSettings";
 import { ChatPane } from "../chat/ChatPane";
@@ -42,6 +43,15 @@ export function Shell({ who }: { who: SignedIn }) {
   let main;
   if (bots.isPending) {
     main = <Loader aria-label="Loading" />;
+  } else if (bots.error instanceof ApiError && bots.error.code === "mfa_enrolment_required") {
+    main = (
+      <Stack maw={440} p="xl" gap="xs">
+        <Text fw={600} fz="lg">
+          Your company asks for a second factor
+        </Text>
+        <Enrolment onDone={() => void bots.refetch()} />
+      </Stack>
+    );
   } else if (bots.isError) {
     main = (
       <Stack align="center">
