@@ -76,8 +76,8 @@ class OpenAccess:
         if not callers:
             return
         async with system_tx(self._db) as tx:
-            present = await Callers(tx).present(callers)
-        for caller, now in zip(callers, present, strict=True):
+            doubtful = await Callers(tx).doubtful(callers, Permission.CONVERSATIONS_REPLY)
+        for caller, now in doubtful:
             error = _refusal(caller, now)
             if error is not None:
                 for socket in tuple(self._sockets.get(caller, ())):
