@@ -1,5 +1,6 @@
 """What the gateway's routes work with: opened by the replica, given to the application, closed by the replica."""
 
+import asyncio
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -23,6 +24,8 @@ from deployments.gateway.tokens import AccessTokens
 from domain.conversation import Question
 from domain.ids import SessionId, TenantId, TurnId
 from storage.postgres.database import Database
+
+KEY_SEATS = 2
 
 Event = dict[str, Any]
 """One event of a turn, as a session host sends it: `{"k": kind, "turn": id, "epoch": e, "seq": n, ...}`."""
@@ -91,6 +94,8 @@ class GatewayServices:
     limits: RateLimits = field(init=False)
     access: OpenAccess = field(init=False)
     devices: DeviceCookies = field(init=False)
+    key_seats: asyncio.Semaphore = field(init=False)
+    """Held while an API key is looked up, so that a flood of keys leaves the system's connections to log-ins."""
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "tokens", AccessTokens(self.settings))
@@ -102,6 +107,7 @@ class GatewayServices:
         object.__setattr__(self, "limits", RateLimits(self.redis, self.settings.rate_limit_factor))
         object.__setattr__(self, "access", OpenAccess(self.db, self.redis))
         object.__setattr__(self, "devices", DeviceCookies(self.settings))
+        object.__setattr__(self, "key_seats", asyncio.Semaphore(KEY_SEATS))
 
 
 def services_of(connection: HTTPConnection) -> GatewayServices:
