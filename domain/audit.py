@@ -26,6 +26,14 @@ class Action(StrEnum):
     USER_LOGIN_REFUSED = "user.login_refused"
     USER_LOGOUT = "user.logout"
     REFRESH_TOKEN_REUSE = "refresh_token.reuse"  # noqa: S105 - a name
+    MFA_ENABLE = "mfa.enable"
+    MFA_DISABLE = "mfa.disable"
+    MFA_REFUSED = "mfa.refused"
+    RECOVERY_CODE_USE = "recovery_code.use"
+    RECOVERY_CODES_RENEW = "recovery_codes.renew"
+    TENANT_SECURITY_UPDATE = "tenant.security_update"
+    IDENTITY_LINK = "identity.link"
+    IDENTITY_UNLINK = "identity.unlink"
     SIGN_IN_REVOKE = "sign_in.revoke"
     API_KEY_CREATE = "api_key.create"
     API_KEY_ROTATE = "api_key.rotate"
@@ -41,6 +49,20 @@ class Action(StrEnum):
     PLAN_CHECKOUT = "plan.checkout"
     PLAN_CHANGE = "plan.change"
     AUDIT_EXPORT = "audit.export"
+    MEMBER_UPDATE = "member.update"
+    MEMBER_REMOVE = "member.remove"
+    INVITATION_CREATE = "invitation.create"
+    INVITATION_RESEND = "invitation.resend"
+    INVITATION_DELETE = "invitation.delete"
+    INVITATION_ACCEPT = "invitation.accept"
+    EMAIL_VERIFY = "email.verify"
+    PASSWORD_RESET = "password.reset"  # noqa: S105 - a name
+    PASSWORD_CHANGE = "password.change"  # noqa: S105 - a name
+    STAFF_READ = "staff.read"
+    TENANT_SUSPEND = "tenant.suspend"
+    TENANT_RESUME = "tenant.resume"
+    KEY_ROTATE = "key.rotate"
+    KEY_REWRAP = "key.rewrap"
 
 
 class ActorKind(StrEnum):
@@ -50,6 +72,10 @@ class ActorKind(StrEnum):
     ANONYMOUS = "anonymous"
     """Somebody who did not prove who they are."""
     STRIPE = "stripe"
+    STAFF = "staff"
+    """Somebody of the platform itself."""
+    OPERATOR = "operator"
+    """Whoever runs the `loquent` command on the server."""
 
 
 @dataclass(frozen=True, slots=True)

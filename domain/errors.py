@@ -2,12 +2,15 @@
 
 AppError
 ├── InvalidInput 400          ├── NotAuthenticated 401      ├── Forbidden 403
+│                             │                             │   └── TenantSuspended
 ├── PaymentRequired 402       ├── NotFound 404              ├── Conflict 409
 │   └── QuotaExceeded         ├── TooLarge 413              │   ├── AlreadyExists
 ├── UnsupportedMedia 415      ├── Unprocessable 422         │   ├── TurnRunning
 ├── RateLimited 429           ├── EngineFailed 502          │   ├── TurnNotRunning
-└── Unavailable 503           │                             │   ├── SessionClosed
-                              │                             │   └── StaleEpoch
+├── Unavailable 503           │                             │   ├── SessionClosed
+└── Unreadable 410            │                             │   └── StaleEpoch
+    └── Erased                │
+Below Forbidden: WrongCode, MfaEnrolmentRequired, TenantSuspended.
 """
 
 from typing import Any, ClassVar
@@ -53,6 +56,18 @@ class Forbidden(AppError):
     status, code, default = 403, "forbidden", "You may not do this."
 
 
+class WrongCode(Forbidden):
+    code, default = "wrong_code", "The code is wrong or was used already."
+
+
+class MfaEnrolmentRequired(Forbidden):
+    code, default = "mfa_enrolment_required", "The company asks for a second factor; set one up to continue."
+
+
+class TenantSuspended(Forbidden):
+    code, default = "tenant_suspended", "The platform has suspended this company; ask its staff."
+
+
 class NotFound(AppError):
     status, code, default = 404, "not_found", "There is no such thing here."
 
@@ -79,6 +94,16 @@ class SessionClosed(Conflict):
 
 class StaleEpoch(Conflict):
     code, default = "stale_epoch", "The conversation moved to another process; try again."
+
+
+class Unreadable(AppError):
+    """Stored content that does not open: it was altered, moved, or its key is gone."""
+
+    status, code, default = 410, "unreadable", "This content cannot be read any more."
+
+
+class Erased(Unreadable):
+    code, default = "erased", "This content was erased, and its key with it."
 
 
 class TooLarge(AppError):

@@ -24,6 +24,11 @@ class Permission(StrEnum):
     CONVERSATIONS_DELETE = "conversations.delete"
     FEEDBACK_READ = "feedback.read"
     FEEDBACK_WRITE = "feedback.write"
+    TENANT_SECURITY = "tenant.security"
+    """What everybody of the company needs to sign in."""
+    MEMBERS_READ = "members.read"
+    MEMBERS_MANAGE = "members.manage"
+    """Invite, change and remove people; what concerns owners is for owners only."""
 
 
 P = Permission
@@ -32,7 +37,7 @@ _READER = frozenset((P.CHATBOTS_READ, P.DOCUMENTS_READ, P.CONVERSATIONS_READ, P.
 PERMISSIONS: Mapping[Role, frozenset[Permission]] = MappingProxyType(
     {
         Role.OWNER: frozenset(P),
-        Role.ADMIN: frozenset(P),
+        Role.ADMIN: frozenset(P) - {P.TENANT_SECURITY},
         # Who builds a bot tries it, and reads what became of it.
         Role.EDITOR: _READER
         | {

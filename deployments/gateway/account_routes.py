@@ -4,21 +4,27 @@ import structlog
 from fastapi import APIRouter, Request, Response
 
 from configs.settings import DEMO_EMAIL
+from deployments.gateway.attempts import count_attempt
 from deployments.gateway.device import CurrentDevice
 from deployments.gateway.grants import begin_sign_in, grant_of
+from deployments.gateway.mfa_models import MfaChallengeModel
 from deployments.gateway.models import GrantModel, LoginBody, MeModel, RefreshBody, RegisterBody
 from deployments.gateway.origin import AnonymousOrigin, Client, of_user
+from deployments.gateway.password_rules import require_good_password
 from deployments.gateway.principal import PUBLIC, CurrentPrincipal
 from deployments.gateway.rate_limits import Kind
+from deployments.gateway.second_factor import after_first_factor, signed_in
 from deployments.gateway.services import GatewayServices, Services
 from deployments.gateway.tokens import hash_refresh_token
 from deployments.gateway.unattended import unattended
-from domain.audit import Action, Details, Origin, Target
+from domain.audit import Action, Origin, Target
 from domain.errors import AppError, NotAuthenticated, NotFound
+from domain.mail import MailKind
 from domain.tenancy import SignInMethod
 from storage.postgres.accounts import Account, Accounts
 from storage.postgres.audit import Audit
-from storage.postgres.database import Transaction, system_tx
+from storage.postgres.database import system_tx
+from storage.postgres.mail_queue import MailQueue
 from storage.postgres.sign_ins import SignIns
 from storage.redis.access import announce_end
 
@@ -34,10 +40,12 @@ async def register(
     body: RegisterBody, services: Services, client: Client, origin: AnonymousOrigin, device: CurrentDevice
 ) -> GrantModel:
     """A new tenant with its owner, signed in."""
-    await _count_attempt(services, client, body.email)
+    await count_attempt(services, client, body.email)
+    require_good_password(body.password, body.email, body.company)
     password_hash = await services.passwords.hash(body.password)
     async with system_tx(services.db) as tx:
         account = await Accounts(tx).create(body.email, password_hash, body.company)
+        await MailQueue(tx).insert(MailKind.EMAIL_VERIFICATION, account.user.email, account.user.id)
         grant = await begin_sign_in(services, tx, account, device, SignInMethod.REGISTRATION)
         by, target = of_user(origin, account.user.id), Target("tenant", str(account.tenant.id))
         await Audit(tx).append(account.tenant.id, by, Action.TENANT_REGISTER, target)
@@ -54,8 +62,9 @@ async def log_in(
     device: CurrentDevice,
     request: Request,
     response: Response,
-) -> GrantModel:
-    await _count_attempt(services, client, body.email)
+) -> GrantModel | MfaChallengeModel:
+    """The tokens, or a challenge where the person has a second factor: `POST /auth/mfa/verify` answers it."""
+    await count_attempt(services, client, body.email)
     async with system_tx(services.db) as tx:
         account = await Accounts(tx).find_by_email(body.email)
         known_address = await SignIns(tx).knows_address(body.email, origin.ip)
@@ -72,8 +81,7 @@ async def log_in(
     async with system_tx(services.db) as tx:
         if renewed is not None:
             await Accounts(tx).set_password_hash(account.user.id, renewed)
-        grant = await begin_sign_in(services, tx, account, device, SignInMethod.PASSWORD)
-        await _record_login(tx, account, origin)
+        grant = await after_first_factor(services, tx, account, origin, device, SignInMethod.PASSWORD)
     services.devices.remember(request, response, account.user.id)
     return grant
 
@@ -87,9 +95,7 @@ async def log_in_to_demo(services: Services, origin: AnonymousOrigin, device: Cu
         account = await Accounts(tx).find_by_email(DEMO_EMAIL)
         if account is None:
             raise NotFound("There is no demo here.")
-        grant = await begin_sign_in(services, tx, account, device, SignInMethod.DEMO)
-        await _record_login(tx, account, origin, {"demo": True})
-    return grant
+        return await signed_in(services, tx, account, origin, device, SignInMethod.DEMO, {"demo": True})
 
 
 @router.post("/auth/refresh", openapi_extra=PUBLIC)
@@ -142,11 +148,6 @@ async def me(services: Services, principal: CurrentPrincipal) -> MeModel:
     return MeModel.of(account)
 
 
-async def _record_login(tx: Transaction, account: Account, origin: Origin, details: Details | None = None) -> None:
-    by, target = of_user(origin, account.user.id), Target("user", str(account.user.id))
-    await Audit(tx).append(account.tenant.id, by, Action.USER_LOGIN, target, details)
-
-
 async def _record_refusal(services: GatewayServices, account: Account, origin: Origin) -> None:
     target = Target("user", str(account.user.id))
     try:
@@ -156,15 +157,9 @@ async def _record_refusal(services: GatewayServices, account: Account, origin: O
         log.error("audit.refused_login_lost", tenant_id=str(account.tenant.id), error=type(error).__name__)
 
 
-async def _count_attempt(services: GatewayServices, client: str, email: str) -> None:
-    """Slows down guessing from one address, without shutting out the owner at another. Raises RateLimited."""
-    subject = {"address+account": f"{client}|{email.lower()}"}
-    await services.limits.require(Kind.ACCOUNT, subject, "Too many attempts to sign in; try again in a minute.")
-
-
 async def _count_guess(services: GatewayServices, email: str, known_device: str | None, known_address: bool) -> None:
     """Slows down guesses that come from many addresses: they are counted together, per account, whether there is one
-    or not. A device that has signed in before counts for itself, an address only as `_count_attempt` does: guesses
+    or not. A device that has signed in before counts for itself, an address only as `count_attempt` does: guesses
     never shut the owner out there. Raises RateLimited."""
     if known_device is not None:
         subject = {"device": f"{known_device}|{email.lower()}"}

@@ -15,12 +15,15 @@ from deployments.gateway.api_keys import found_key, is_api_key
 from deployments.gateway.page_origin import PageOrigin
 from deployments.gateway.services import GatewayServices, Services
 from deployments.gateway.tokens import VerifiedChatter
-from domain.errors import Forbidden, NotAuthenticated, NotFound
+from domain.errors import Forbidden, MfaEnrolmentRequired, NotAuthenticated, NotFound
 from domain.permissions import Permission, check
+from domain.staff import StaffMember, StaffPermission, check_staff
 from domain.tenancy import Chatter, Principal
 from storage.postgres.callers import Caller
-from storage.postgres.database import tenant_tx
+from storage.postgres.database import system_tx, tenant_tx
+from storage.postgres.members import Members
 from storage.postgres.sign_ins import SignIns
+from storage.postgres.staff import Staff
 from storage.postgres.visitors import Visitors
 
 _bearer = HTTPBearer(
@@ -34,20 +37,24 @@ _ACCOUNT: dict[str, Any] = {"x-permission": "account"}
 """Any of a tenant's people, about themselves."""
 
 
-async def present_principal(services: GatewayServices, principal: Principal) -> Principal:
-    """With the role of now: a change takes effect at once, and so does the end of the sign-in. Raises
-    NotAuthenticated for who is no member any more, or no longer signed in."""
-    role = None
+async def present_principal(services: GatewayServices, principal: Principal, *, enrolling: bool = False) -> Principal:
+    """With the role of now: a change takes effect at once, and so does the end of the sign-in.
+
+    Raises NotAuthenticated for who is no member any more, or no longer signed in, TenantSuspended, and
+    MfaEnrolmentRequired for who lacks the second factor that the tenant asks for, unless they are `enrolling`.
+    """
+    standing = None
     if principal.sign_in_id is not None:
         async with tenant_tx(services.db, principal.tenant_id) as tx:
-            role = await SignIns(tx).role(principal.tenant_id, principal.user_id, principal.sign_in_id)
-    if role is None:
+            standing = await SignIns(tx).standing(principal.tenant_id, principal.user_id, principal.sign_in_id)
+    if standing is None:
         raise NotAuthenticated("This session has ended, or the account does not belong to the company any more.")
-    return replace(principal, role=role)
+    if standing.lacks_second_factor and not enrolling:
+        raise MfaEnrolmentRequired
+    return replace(principal, role=standing.role)
 
 
-async def current_caller(services: Services, credentials: Credentials) -> Principal:
-    """One of the tenant's people, by themselves or through an API key. Raises NotAuthenticated."""
+async def _caller(services: GatewayServices, credentials: Credentials, *, enrolling: bool = False) -> Principal:
     if credentials is None:
         raise NotAuthenticated
     token = credentials.credentials
@@ -57,7 +64,15 @@ async def current_caller(services: Services, credentials: Credentials) -> Princi
         return principal
     principal = services.tokens.verify(token).principal
     structlog.contextvars.bind_contextvars(tenant_id=str(principal.tenant_id))
-    return await present_principal(services, principal)
+    return await present_principal(services, principal, enrolling=enrolling)
+
+
+async def current_caller(services: Services, credentials: Credentials) -> Principal:
+    """One of the tenant's people, by themselves or through an API key.
+
+    Raises NotAuthenticated, TenantSuspended, MfaEnrolmentRequired.
+    """
+    return await _caller(services, credentials)
 
 
 CurrentCaller = Annotated[Principal, Depends(current_caller)]
@@ -65,13 +80,23 @@ CurrentCaller = Annotated[Principal, Depends(current_caller)]
 
 async def current_principal(caller: CurrentCaller) -> Principal:
     """A person themselves. Raises NotAuthenticated without a valid access token of a present member, Forbidden for an
-    API key."""
+    API key, and MfaEnrolmentRequired."""
+    return _person(caller)
+
+
+async def enrolling_principal(services: Services, credentials: Credentials) -> Principal:
+    """For what somebody needs to set up a second factor: they may lack it yet. Raises NotAuthenticated, Forbidden."""
+    return _person(await _caller(services, credentials, enrolling=True))
+
+
+def _person(caller: Principal) -> Principal:
     if caller.api_key_id is not None:
         raise Forbidden("An API key may not do this; sign in.")
     return caller
 
 
 CurrentPrincipal = Annotated[Principal, Depends(current_principal)]
+EnrollingPrincipal = Annotated[Principal, Depends(enrolling_principal)]
 
 
 @dataclass(frozen=True)
@@ -88,10 +113,30 @@ def require(permission: Permission) -> Any:
     return Depends(_PersonWith(permission))
 
 
+@dataclass(frozen=True)
+class _StaffWith:
+    permission: StaffPermission
+
+    async def __call__(self, services: Services, principal: CurrentPrincipal) -> StaffMember:
+        async with system_tx(services.db) as tx:
+            role = await Staff(tx).role(principal.user_id)
+        check_staff(role, self.permission)
+        assert role is not None
+        return StaffMember(principal.user_id, role, principal.tenant_id)
+
+
+def require_staff(permission: StaffPermission) -> Any:
+    """The dependency on one of the platform's staff, whatever they are in the tenant that they are signed in to.
+
+    It raises NotAuthenticated or Forbidden.
+    """
+    return Depends(_StaffWith(permission))
+
+
 async def verified_chatter(services: GatewayServices, token: str, page: PageOrigin) -> VerifiedChatter:
     """One of the tenant's people as of now, by themselves or through an API key, or a visitor.
 
-    Raises NotAuthenticated without a valid token, and for a visitor's that was given to another page.
+    Raises NotAuthenticated without a valid token, and for a visitor's that was given to another page, TenantSuspended.
     """
     if is_api_key(token):
         key = await found_key(services, token)
@@ -109,11 +154,12 @@ async def verified_chatter(services: GatewayServices, token: str, page: PageOrig
 
 
 async def _require_visitor(services: GatewayServices, verified: VerifiedChatter, page: PageOrigin) -> None:
-    """Raises NotAuthenticated for a token that was given to another page, and for who was erased."""
+    """Raises NotAuthenticated for a token that was given to another page, and for who was erased; TenantSuspended."""
     if not page.is_where(verified.origin):
         raise NotAuthenticated("This token was given to another page.")
     visitor_id, tenant_id = verified.chatter.visitor_id, verified.chatter.tenant_id
     async with tenant_tx(services.db, tenant_id) as tx:
+        await Members(tx).require_active(tenant_id)
         if visitor_id is None or not await Visitors(tx).exists(tenant_id, visitor_id):
             raise NotAuthenticated("This visitor is not known here any more.")
 
@@ -195,7 +241,7 @@ def record_permissions(app: FastAPI) -> None:
 
 def _found_in(dependant: Dependant) -> dict[str, Any] | None:
     match dependant.call:
-        case _PersonWith(permission):
+        case _PersonWith(permission) | _StaffWith(permission):
             return {"x-permission": permission.value}
         case _ChatterWith(permission):
             return {"x-permission": permission.value, "x-visitors": True}
@@ -203,7 +249,7 @@ def _found_in(dependant: Dependant) -> dict[str, Any] | None:
     if inner:
         # Who acts, for the audit log, is asked beside what they may do.
         return next((found for found in inner if found is not _ACCOUNT), _ACCOUNT)
-    return _ACCOUNT if dependant.call is current_principal else None
+    return _ACCOUNT if dependant.call in (current_principal, enrolling_principal) else None
 
 
 def request_id_of(request: Request) -> str:

@@ -1,7 +1,6 @@
 """Access tokens of people and of visitors (JWT, HS256, short-lived) and opaque refresh tokens; a key per purpose."""
 
 import hashlib
-import secrets
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -15,9 +14,11 @@ from configs.settings import Settings
 from domain.errors import NotAuthenticated
 from domain.ids import ChatbotId, SignInId, TenantId, UserId, VisitorId
 from domain.keys import derive_key
-from domain.tenancy import Chatter, Principal, Role
+from domain.one_time import hash_of_secret, new_secret
+from domain.tenancy import Chatter, Principal, Role, SignInMethod
 
 MAX_TOKEN_BYTES = 8 * 1024
+CHALLENGE_SECONDS = 5 * 60
 VISITOR_GRACE_SECONDS = 30 * 86_400
 """How long after its end a visitor's token still tells who comes back."""
 CLOCK_SECONDS = 60
@@ -42,6 +43,16 @@ class Bearer:
     """None for a key: whose it is, only the database knows."""
     subject: str
     """Differs between any two people, visitors or keys."""
+
+
+@dataclass(frozen=True, slots=True)
+class Challenge:
+    """Who has shown the first factor and not yet the second."""
+
+    id: UUID
+    tenant_id: TenantId
+    user_id: UserId
+    method: SignInMethod
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,6 +82,7 @@ class AccessTokens:
         self._issuer = settings.token_issuer
         self._audience = settings.token_audience
         self._visitor_audience = f"{settings.token_audience}-visitor"
+        self._challenge_audience = f"{settings.token_audience}-second-factor"
         self.lifetime_seconds = settings.access_token_minutes * 60
         self.visitor_seconds = settings.visitor_token_minutes * 60
 
@@ -100,6 +112,25 @@ class AccessTokens:
             chatbot=str(chatbot_id),
             origin=origin,
         )
+
+    def sign_challenge(self, tenant_id: TenantId, user_id: UserId, method: SignInMethod) -> str:
+        """A token that opens nothing: it only asks for the second factor, for CHALLENGE_SECONDS."""
+        return self._sign(
+            self._challenge_audience, user_id, CHALLENGE_SECONDS, tenant=str(tenant_id), method=method.value
+        )
+
+    def verify_challenge(self, token: str) -> Challenge:
+        """Raises NotAuthenticated as `verify` does."""
+        with _refusing():
+            claims = self._decode(token)
+            if claims["aud"] != self._challenge_audience:
+                raise NotAuthenticated
+            return Challenge(
+                id=UUID(claims["jti"]),
+                tenant_id=TenantId(UUID(claims["tenant"])),
+                user_id=UserId(UUID(claims["sub"])),
+                method=SignInMethod(claims["method"]),
+            )
 
     def verify(self, token: str) -> Verified:
         """Raises NotAuthenticated for anything but a live access token of ours; never says why."""
@@ -209,10 +240,8 @@ def _refusing() -> Iterator[None]:
 
 def new_refresh_token() -> tuple[str, bytes]:
     """A random token for the client, and the hash to store."""
-    token = secrets.token_urlsafe(32)
-    return token, hash_refresh_token(token)
+    return new_secret()
 
 
 def hash_refresh_token(token: str) -> bytes:
-    """A plain hash is enough: the token has 256 random bits, there is nothing to guess."""
-    return hashlib.sha256(token.encode()).digest()
+    return hash_of_secret(token)
