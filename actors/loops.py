@@ -18,7 +18,16 @@ async def repeat(name: str, work: Callable[[], Awaitable[float | None]], every: 
             pause = await work()
         except Exception as error:  # noqa: BLE001 - the loop must outlive any failure of a round
             log.warning("loop.failed", loop=name, error=repr(error))
+        require_running()
         await asyncio.sleep(every if pause is None else pause)
+
+
+def require_running() -> None:
+    """Raises CancelledError where this task was cancelled and something it waited for swallowed that, as
+    `asyncio.wait_for` does in Python 3.11 (bpo-37658): a loop that goes on is never cancelled again."""
+    task = asyncio.current_task()
+    if task is not None and task.cancelling():
+        raise asyncio.CancelledError
 
 
 def run_until_closed(stack: AsyncExitStack, *works: Coroutine[Any, Any, Any]) -> None:

@@ -25,7 +25,7 @@ class Resume(Frame):
 
 
 class AuthFrame(Frame):
-    """Must be the first frame, within the deadline; `token` is an access token, or a visitor's token."""
+    """Must be the first frame, within the deadline; `token` is an access token, an API key or a visitor's token."""
 
     type: Literal["auth"]
     token: str = Field(min_length=1, max_length=8_192)

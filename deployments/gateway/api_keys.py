@@ -23,7 +23,7 @@ async def found_key(services: GatewayServices, text: str) -> FoundKey:
     key = parse_api_key(text)
     found = None
     if key is not None:
-        async with system_tx(services.db) as tx:
+        async with services.key_seats, system_tx(services.db) as tx:
             found = await ApiKeys(tx).find(key)
     if found is None:
         raise NotAuthenticated("The API key is not valid, or not any more.")

@@ -6,6 +6,7 @@ from typing import Protocol
 import structlog
 from redis.asyncio import Redis
 
+from actors.loops import require_running
 from domain.errors import AppError, Forbidden, NotAuthenticated, TenantSuspended
 from domain.permissions import Permission, check
 from storage.postgres.callers import Caller, Callers, Present
@@ -54,6 +55,7 @@ class OpenAccess:
                 ended = parse_end(message["data"]) if message else None
                 if ended is not None:
                     await self._look_at(ended)
+                require_running()
 
     async def look(self) -> None:
         """Close the sockets of all who may no longer have them; for `actors.loops.repeat`. Raises Unavailable."""
@@ -74,8 +76,8 @@ class OpenAccess:
         if not callers:
             return
         async with system_tx(self._db) as tx:
-            present = await Callers(tx).present(callers)
-        for caller, now in zip(callers, present, strict=True):
+            doubtful = await Callers(tx).doubtful(callers, Permission.CONVERSATIONS_REPLY)
+        for caller, now in doubtful:
             error = _refusal(caller, now)
             if error is not None:
                 for socket in tuple(self._sockets.get(caller, ())):

@@ -24,6 +24,7 @@ from storage.postgres.database import system_tx, tenant_tx
 from storage.postgres.members import Members
 from storage.postgres.sign_ins import SignIns
 from storage.postgres.staff import Staff
+from storage.postgres.visitors import Visitors
 
 _bearer = HTTPBearer(
     auto_error=False, description="The access token from log-in, an API key, or a visitor's token to chat."
@@ -146,13 +147,21 @@ async def verified_chatter(services: GatewayServices, token: str, page: PageOrig
         verified = services.tokens.verify_chatter(token)
         if verified.principal is not None:
             verified = replace(verified, principal=await present_principal(services, verified.principal))
-        elif not page.is_where(verified.origin):
-            raise NotAuthenticated("This token was given to another page.")
         else:
-            async with tenant_tx(services.db, verified.chatter.tenant_id) as tx:
-                await Members(tx).require_active(verified.chatter.tenant_id)
+            await _require_visitor(services, verified, page)
     structlog.contextvars.bind_contextvars(tenant_id=str(verified.chatter.tenant_id))
     return verified
+
+
+async def _require_visitor(services: GatewayServices, verified: VerifiedChatter, page: PageOrigin) -> None:
+    """Raises NotAuthenticated for a token that was given to another page, and for who was erased; TenantSuspended."""
+    if not page.is_where(verified.origin):
+        raise NotAuthenticated("This token was given to another page.")
+    visitor_id, tenant_id = verified.chatter.visitor_id, verified.chatter.tenant_id
+    async with tenant_tx(services.db, tenant_id) as tx:
+        await Members(tx).require_active(tenant_id)
+        if visitor_id is None or not await Visitors(tx).exists(tenant_id, visitor_id):
+            raise NotAuthenticated("This visitor is not known here any more.")
 
 
 async def permitted_chatter(

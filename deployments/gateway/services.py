@@ -1,5 +1,6 @@
 """What the gateway's routes work with: opened by the replica, given to the application, closed by the replica."""
 
+import asyncio
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -28,6 +29,8 @@ from domain.web_address import networks_of
 from storage.postgres.database import Database
 from storage.user_secrets import UserSecrets
 from storage.web import SafeFetcher
+
+KEY_SEATS = 2
 
 Event = dict[str, Any]
 """One event of a turn, as a session host sends it: `{"k": kind, "turn": id, "epoch": e, "seq": n, ...}`."""
@@ -100,6 +103,8 @@ class GatewayServices:
     fetcher: SafeFetcher = field(init=False)
     access: OpenAccess = field(init=False)
     devices: DeviceCookies = field(init=False)
+    key_seats: asyncio.Semaphore = field(init=False)
+    """Held while an API key is looked up, so that a flood of keys leaves the system's connections to log-ins."""
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "tokens", AccessTokens(self.settings))
@@ -115,6 +120,7 @@ class GatewayServices:
         object.__setattr__(self, "fetcher", SafeFetcher(networks_of(self.settings.fetch_networks)))
         object.__setattr__(self, "access", OpenAccess(self.db, self.redis))
         object.__setattr__(self, "devices", DeviceCookies(self.settings))
+        object.__setattr__(self, "key_seats", asyncio.Semaphore(KEY_SEATS))
 
 
 def services_of(connection: HTTPConnection) -> GatewayServices:

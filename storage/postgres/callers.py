@@ -6,6 +6,7 @@ from typing import Literal
 from uuid import UUID
 
 from domain.ids import TenantId, UserId
+from domain.permissions import PERMISSIONS, Permission
 from domain.tenancy import Role
 from storage.postgres.database import Transaction, fetch_all
 from storage.postgres.queries import load
@@ -42,24 +43,28 @@ class Callers:
     def __init__(self, tx: Transaction) -> None:
         self._tx = tx
 
-    async def present(self, callers: Sequence[Caller]) -> list[Present]:
-        """In the order of `callers`; one statement for all of them."""
+    async def doubtful(self, callers: Sequence[Caller], permission: Permission) -> list[tuple[Caller, Present]]:
+        """Those of `callers` that may not have this permission any more; one statement for all of them."""
         rows = await fetch_all(
             self._tx,
-            _SQL["present"],
+            _SQL["doubtful"],
             numbers=list(range(len(callers))),
             tenants=[caller.tenant_id for caller in callers],
             kinds=[caller.kind for caller in callers],
             ids=[caller.id for caller in callers],
+            roles=[role.value for role, permissions in PERMISSIONS.items() if permission in permissions],
+            permission=permission.value,
         )
-        rows.sort(key=lambda row: int(row["number"]))
         return [
-            Present(
-                row["known"],
-                row["suspended"],
-                row["alive"],
-                Role(row["role"]) if row["role"] else None,
-                frozenset(row["scopes"]) if row["scopes"] is not None else None,
+            (
+                callers[row["number"]],
+                Present(
+                    row["known"],
+                    row["suspended"],
+                    row["alive"],
+                    Role(row["role"]) if row["role"] else None,
+                    frozenset(row["scopes"]) if row["scopes"] is not None else None,
+                ),
             )
             for row in rows
         ]

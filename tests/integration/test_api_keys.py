@@ -131,7 +131,6 @@ async def test_what_is_no_good_key_is_refused_alike(rig: GatewayRig, chat: Chat)
         good[:20] + "é" + good[21:],
         "lq_live_" + "x" * 10_000,
         good + good,
-        good + "\u00a0",
     ):
         answer = await use(rig, key)
         assert answer.status_code == 401, key

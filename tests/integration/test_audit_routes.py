@@ -3,14 +3,15 @@
 import asyncio
 import json
 from typing import Any
+from uuid import UUID
 
 import pytest
 
-from domain.ids import TenantId, new_uuid
-from domain.tenancy import Role
+from domain.ids import TenantId, UserId, new_uuid
+from domain.tenancy import Principal, Role
 from storage.postgres.audit import Audit
 from storage.postgres.database import system_tx, tenant_tx
-from tests.fixtures.gateway import PASSWORD, GatewayRig, Tenant
+from tests.fixtures.gateway import PASSWORD, GatewayRig, Tenant, signed_token
 
 
 async def log_of(tenant: Tenant, **params: Any) -> list[dict[str, Any]]:
@@ -71,6 +72,9 @@ async def test_signing_in_and_out_and_what_is_refused_is_recorded(rig: GatewayRi
     wrong = {"email": tenant.email, "password": "not the password"}
     assert (await rig.http.post("/auth/login", json=wrong)).status_code == 401
 
+    # To read the log, for every session of theirs has ended.
+    reader = Principal(TenantId(UUID(tenant.grant["tenant"]["id"])), UserId(UUID(me)), Role.OWNER)
+    tenant.grant["access_token"] = await signed_token(rig, reader)
     async with asyncio.timeout(20):
         while not await log_of(tenant, action="user.login_refused"):
             await asyncio.sleep(0.05)

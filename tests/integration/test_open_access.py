@@ -146,6 +146,9 @@ async def test_an_erased_visitor_is_shut_out(socket_rig: SocketRig, chat: Chat) 
         await run(rig, "delete from visitors where id = %s", visitor)
         await announce_end(rig.services.redis, tenant_id_of(chat), visitor_id=visitor)
         assert await client.closed() == 4401
+    for method in ("GET", "POST"):
+        answer = await rig.http.request(method, f"/chatbots/{chat.bot}/sessions", headers=headers)
+        assert answer.status_code == 401
 
 
 async def test_what_nobody_announced_is_found_by_looking(socket_rig: SocketRig, chat: Chat) -> None:

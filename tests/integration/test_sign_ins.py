@@ -16,7 +16,7 @@ from tests.fixtures.gateway import PASSWORD, GatewayRig, Tenant, signed_token
 async def log_in(rig: GatewayRig, tenant: Tenant, agent: str = "Browser/1.0") -> Tenant:
     """The same person on another device."""
     body = {"email": tenant.email, "password": PASSWORD}
-    answer = await rig.http.post("/auth/login", json=body, headers={"User-Agent": agent})
+    answer = await rig.http.post("/auth/login", json=body, headers={b"User-Agent": agent.encode()})
     assert answer.status_code == 200, answer.text
     return Tenant(rig.http, answer.json(), tenant.email)
 
@@ -142,8 +142,8 @@ async def test_no_refresh_token_outlives_its_sign_in(rig: GatewayRig, idle: int,
     tenant = await rig.register()
     async with system_tx(rig.services.db) as tx:
         query = (
-            "select extract(day from r.expires_at - now() + interval '1 hour')::int as token,"
-            " extract(day from s.expires_at - now() + interval '1 hour')::int as sign_in"
+            "select round(extract(epoch from r.expires_at - now()) / 86400)::int as token,"
+            " round(extract(epoch from s.expires_at - now()) / 86400)::int as sign_in"
             " from refresh_tokens r join sign_ins s on s.id = r.family where s.id = %s"
         )
         row = await (await tx.execute(query.encode(), [sid(tenant)])).fetchone()

@@ -79,4 +79,4 @@ end $$;
 grant select on sign_ins to loquent_app;
 grant select, insert, update, delete on sign_ins to loquent_system;
 grant select, insert, update on api_keys to loquent_app;
-grant select, update on api_keys to loquent_system;
+grant select, insert, update on api_keys to loquent_system;
