@@ -1,4 +1,4 @@
-"""Relays the outbox to the event log, runs its consumers, anchors the audit log, seals what is not sealed yet."""
+"""Relays the outbox to the event log and runs its consumers; anchors the audit log, mails, seals what is in clear."""
 
 import asyncio
 from contextlib import AsyncExitStack
@@ -12,6 +12,7 @@ import structlog
 
 from actors.audit_anchors import MAX_HEADS, anchor_heads
 from actors.loops import repeat, run_until_closed
+from actors.mail_sender import MailSender
 from actors.resealing import reseal
 from billing.account import StripeAccount
 from billing.inbox import process_inbox
@@ -25,6 +26,7 @@ from domain.ids import ChatbotId
 from domain.keys import derive_key
 from storage.blobs import BlobStore
 from storage.keys import Vault
+from storage.mail import open_mailer
 from storage.postgres.database import Database, system_tx, tenant_tx
 from storage.postgres.ledger import Ledger
 from storage.postgres.outbox import Outbox
@@ -38,6 +40,8 @@ ANCHOR_SECONDS = 60.0
 """How much of the audit log could be cut off unseen, at most."""
 RESEAL_SECONDS = 3_600.0
 SUPERVISOR = "ingestion-supervisor"
+USAGE = "usage"
+"""The consumer that records what it has handled; each kind of event that it takes is its own."""
 
 
 class OutboxRelay:
@@ -65,15 +69,17 @@ class OutboxRelay:
             self._stack.push_async_callback(self._account.close)
             self._blobs = BlobStore(self._settings.objects_url)
             self._anchor_key = derive_key(self._settings.secret_key.get_secret_value(), KEY_PURPOSE)
+            mail = MailSender(self._db, open_mailer(self._settings), self._settings.page_url)
             run_until_closed(
                 self._stack,
                 repeat("relay", self._relay, 0.25),
+                repeat("mail", mail.send_due, 1),
                 repeat("relay-again", self._publish_again, 2),
                 repeat("relay-trim", self._trim, 3600),
                 repeat("audit-anchors", self._anchor, ANCHOR_SECONDS),
                 repeat("resealing", self._reseal, RESEAL_SECONDS),
                 repeat("webhook-inbox", self._inbox, 2),
-                repeat("usage", lambda: self._consume("usage", self._count_usage), 1),
+                repeat("usage", lambda: self._consume(USAGE, self._count_usage), 1),
                 repeat("ingestion", lambda: self._consume("ingestion", self._wake_ingestion), 1),
             )
             self._started = True
@@ -97,7 +103,7 @@ class OutboxRelay:
         if not await self._log.was_emptied(STREAM):
             return
         async with system_tx(self._db) as tx:
-            count = await Outbox(tx).publish_again()
+            count = await Outbox(tx).publish_again([USAGE])
         await self._log.begin(STREAM)
         if count:
             log.warning("relay.published_again", events=count)
@@ -125,7 +131,7 @@ class OutboxRelay:
             return
         payload = event.payload
         async with tenant_tx(self._db, event.tenant_id) as tx:
-            if await Outbox(tx).first_time("usage", event):
+            if await Outbox(tx).first_time(USAGE, event):
                 usage = Usage(payload["prompt_tokens"], payload["completion_tokens"])
                 chatbot_id = ChatbotId(UUID(payload["chatbot_id"]))
                 day = event.created_at.date()

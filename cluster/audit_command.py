@@ -6,8 +6,8 @@ from uuid import UUID
 from rich.console import Console
 
 from cluster.audit import Report, verify
-from cluster.database_place import database_of
 from cluster.embedded.process import SetupError
+from cluster.installed_database import database_of
 from configs.settings import Settings
 from domain.audit_anchor import KEY_PURPOSE
 from domain.errors import AppError

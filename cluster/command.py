@@ -17,10 +17,13 @@ from rich.console import Console
 from cluster.embedded.process import SetupError
 from cluster.runtime import end_leftovers, load_state, only_one, process_of
 from configs.settings import Settings
+from domain.staff import StaffRole
 
 app = typer.Typer(help="Loquent: chatbots that answer from your documents.", no_args_is_help=True, add_completion=False)
 audit_app = typer.Typer(help="The audit log.", no_args_is_help=True)
 app.add_typer(audit_app, name="audit")
+staff_app = typer.Typer(help="The platform's own staff.", no_args_is_help=True)
+app.add_typer(staff_app, name="staff")
 keys_app = typer.Typer(help="Keys that encrypt what is stored.", no_args_is_help=True)
 app.add_typer(keys_app, name="keys")
 console = Console()
@@ -186,6 +189,33 @@ def verify_audit_log(
         raise typer.Exit(1)
 
 
+@staff_app.command("grant")
+def grant_staff_role(
+    email: Annotated[str, typer.Argument(help="Of somebody who has an account.")],
+    role: Annotated[StaffRole, typer.Argument(help="`support` reads, `operator` suspends too.")],
+) -> None:
+    """Make somebody staff, or change their role."""
+    from cluster.staff_command import grant_staff
+
+    _end_well(lambda: grant_staff(settings(), email, role, console))
+
+
+@staff_app.command("revoke")
+def revoke_staff_role(email: Annotated[str, typer.Argument(help="Of somebody who is staff.")]) -> None:
+    """They are no staff from their next request on."""
+    from cluster.staff_command import revoke_staff
+
+    _end_well(lambda: revoke_staff(settings(), email, console))
+
+
+@staff_app.command("list")
+def list_staff_roles() -> None:
+    """Show who is staff."""
+    from cluster.staff_command import list_staff
+
+    _end_well(lambda: list_staff(settings(), console))
+
+
 @keys_app.command("list")
 def list_keys(
     tenant: Annotated[UUID | None, typer.Option(help="Id of one tenant; all of them when not given.")] = None,
@@ -237,13 +267,13 @@ def reseal() -> None:
     _end_well(lambda: reseal_now(settings(), console))
 
 
-def _end_well(work: Callable[[], bool]) -> None:
-    """Status 1 when the work says so, with one sentence when it could not be done."""
+def _end_well(work: Callable[[], bool | None]) -> None:
+    """Status 1 when the work says False, with one sentence when it could not be done."""
     try:
         well = work()
     except SetupError as error:
         raise fail(str(error)) from None
-    if not well:
+    if well is False:
         raise typer.Exit(1)
 
 

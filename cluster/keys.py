@@ -11,8 +11,8 @@ from rich.console import Console
 from rich.table import Table
 
 from actors.resealing import reseal
-from cluster.database_place import database_of
 from cluster.embedded.process import SetupError
+from cluster.installed_database import database_of
 from cluster.key_file import installed_master_keys, key_file
 from configs.settings import Settings
 from domain.audit import Action, ActorKind, Origin, Target

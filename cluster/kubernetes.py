@@ -40,6 +40,9 @@ OPTIONAL_SECRETS = {
     "OPENAI_API_KEY": "openai-api-key",
     "ANTHROPIC_API_KEY": "anthropic-api-key",
     "SENTRY_DSN": "sentry-dsn",
+    "LOQUENT_PUBLIC_URL": "public-url",
+    "LOQUENT_SMTP_URL": "smtp-url",
+    "LOQUENT_MAIL_FROM": "mail-from",
 }
 
 Document = dict[str, Any]
@@ -217,6 +220,7 @@ def _ray_container(name: str, cpu: str, memory: str, gpus: int = 0) -> Document:
         "name": name,
         "image": IMAGE,
         "env": _environment(ray_environment()),
+        "envFrom": [{"configMapRef": {"name": NAME, "optional": True}}],
         "resources": _resources(cpu, memory, gpus),
         "securityContext": _container_security(),
         "volumeMounts": [{"name": "shared-memory", "mountPath": "/dev/shm"}],  # noqa: S108
@@ -239,9 +243,7 @@ def _environment(flags: dict[str, str]) -> list[Document]:
 
 
 def _secret(key: str, *, optional: bool = False) -> Document:
-    reference: Document = {"name": SECRET, "key": key}
-    if optional:
-        reference["optional"] = True
+    reference: Document = {"name": SECRET, "key": key} | ({"optional": True} if optional else {})
     return {"valueFrom": {"secretKeyRef": reference}}
 
 

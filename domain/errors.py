@@ -2,6 +2,7 @@
 
 AppError
 ├── InvalidInput 400          ├── NotAuthenticated 401      ├── Forbidden 403
+│                             │                             │   └── TenantSuspended
 ├── PaymentRequired 402       ├── NotFound 404              ├── Conflict 409
 │   └── QuotaExceeded         ├── TooLarge 413              │   ├── AlreadyExists
 ├── UnsupportedMedia 415      ├── Unprocessable 422         │   ├── TurnRunning
@@ -9,6 +10,7 @@ AppError
 ├── Unavailable 503           │                             │   ├── SessionClosed
 └── Unreadable 410            │                             │   └── StaleEpoch
     └── Erased                │
+Below Forbidden: WrongCode, MfaEnrolmentRequired, TenantSuspended.
 """
 
 from typing import Any, ClassVar
@@ -52,6 +54,18 @@ class QuotaExceeded(PaymentRequired):
 
 class Forbidden(AppError):
     status, code, default = 403, "forbidden", "You may not do this."
+
+
+class WrongCode(Forbidden):
+    code, default = "wrong_code", "The code is wrong or was used already."
+
+
+class MfaEnrolmentRequired(Forbidden):
+    code, default = "mfa_enrolment_required", "The company asks for a second factor; set one up to continue."
+
+
+class TenantSuspended(Forbidden):
+    code, default = "tenant_suspended", "The platform has suspended this company; ask its staff."
 
 
 class NotFound(AppError):

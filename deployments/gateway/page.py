@@ -19,18 +19,25 @@ PAGE_POLICY = (
 nobody knows beforehand, hence inline styles. Who may frame the page is added from the settings."""
 _API = frozenset(
     (
+        "api-keys",
+        "audit",
         "auth",
         "billing",
         "chatbots",
         "docs",
         "healthz",
+        "invitations",
         "knowledgebase",
         "me",
+        "members",
         "metrics",
         "openapi.json",
         "plans",
+        "platform",
         "readyz",
         "subscriptions",
+        "tenant",
+        "tenants",
         "webhooks",
     )
 )

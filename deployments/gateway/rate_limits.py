@@ -33,7 +33,11 @@ class Kind(StrEnum):
     WRITE = "write"
     CHAT = "chat"
     ACCOUNT = "account"
+    SECOND_FACTOR = "second_factor"
+    GUESS = "guess"
     VISITOR = "visitor"
+    FETCH = "fetch"
+    MAIL = "mail"
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +49,7 @@ class Rate:
 @dataclass(frozen=True, slots=True)
 class Rule:
     rates: Mapping[str, Rate]
-    """By what is counted: `address`, `user`, `tenant`, or a pair of them in the order of the subject."""
+    """By what is counted: `address`, `user`, `tenant`, `account`, `device`, or a pair in the order of the subject."""
     closed: bool = False
     """While Redis is away every process counts by itself, instead of letting everything pass."""
 
@@ -57,7 +61,16 @@ RULES = {
     Kind.CHAT: Rule({"address": Rate(4_000, 200), "user": Rate(1_000, 50), "tenant": Rate(2_000, 100)}),
     # Counted per address too, so that a stranger's guesses never lock the account's owner out.
     Kind.ACCOUNT: Rule({"address+account": Rate(10, 1 / 6)}, closed=True),
+    # All guesses at one account's six digits count together: 750 a day, of a million, three of them right. Whoever gets
+    # here knows the password; recovery codes count per address only, so that even they do not lock the owner out.
+    Kind.SECOND_FACTOR: Rule({"address+account": Rate(10, 1 / 30), "account": Rate(30, 1 / 120)}, closed=True),
+    # Counted from wherever they come, but for devices and addresses that the person has signed in from before.
+    Kind.GUESS: Rule({"account": Rate(50, 1 / 300), "device": Rate(10, 1 / 60)}, closed=True),
+    # Nobody is flooded, and no tenant makes the platform a sender of advertisements.
+    Kind.MAIL: Rule({"recipient": Rate(5, 1 / 600), "tenant": Rate(100, 1 / 36)}, closed=True),
     Kind.VISITOR: Rule({"address+chatbot": Rate(30, 0.5)}, closed=True),
+    # Others' servers are asked in our name.
+    Kind.FETCH: Rule({"tenant": Rate(30, 0.5)}, closed=True),
 }
 """An office behind one address, or a load test, stays below; a loop without a pause does not.
 
@@ -66,6 +79,8 @@ How often a tenant may chat is its plan's business, on the socket and here alike
 
 _VISITORS = re.compile(r"/chatbots/[^/]+/visitors")
 _CHAT = re.compile(r"/chatbots/[^/]+/sessions/[^/]+/(?:messages|turns/[^/]+/(?:regenerate|stop))")
+_WITH_SECRETS = frozenset(("/invitations/accept",))
+"""Public, as everything below `/auth` is."""
 _UNLIMITED = frozenset(("", "assets", "docs", "healthz", "metrics", "openapi.json", "readyz", "webhooks"))
 """Static, for operators, or signed by Stripe: a webhook refused is a payment seen late."""
 
@@ -75,7 +90,7 @@ def kind_of(method: str, path: str) -> Kind | None:
     first = path.lstrip("/").partition("/")[0]
     if method == "OPTIONS" or first in _UNLIMITED:
         return None
-    if first == "auth" or (method == "POST" and _VISITORS.fullmatch(path)):
+    if first == "auth" or path in _WITH_SECRETS or (method == "POST" and _VISITORS.fullmatch(path)):
         return Kind.AUTH
     if method in ("GET", "HEAD"):
         return Kind.READ

@@ -7,7 +7,7 @@ from uuid import UUID
 from psycopg.rows import DictRow
 
 from domain.errors import AlreadyExists
-from domain.ids import TenantId, UserId, new_uuid
+from domain.ids import SignInId, TenantId, UserId, new_uuid
 from domain.tenancy import Role, Tenant, User
 from storage.postgres.database import Transaction, execute, fetch_all, fetch_one
 from storage.postgres.queries import load
@@ -30,12 +30,12 @@ class RefreshToken:
     """A stored refresh token, locked until the transaction ends."""
 
     id: UUID
-    family: UUID
+    family: SignInId
     user_id: UserId
     tenant_id: TenantId
     used: bool
     dead: bool
-    """Revoked or expired."""
+    """Revoked or expired, or its sign-in is."""
 
 
 class Accounts:
@@ -52,6 +52,13 @@ class Accounts:
         await execute(self._tx, _SQL["insert_membership"], tenant_id=tenant["id"], user_id=user["id"], role=Role.OWNER)
         return Account(User(**user), Tenant(**tenant), Role.OWNER, password_hash)
 
+    async def found(self, user_id: UserId, company: str) -> Account | None:
+        """Another tenant, owned by somebody who has an account; None when that is gone."""
+        tenant = await fetch_one(self._tx, _SQL["insert_tenant"], id=new_uuid(), name=company)
+        assert tenant is not None
+        await execute(self._tx, _SQL["insert_membership"], tenant_id=tenant["id"], user_id=user_id, role=Role.OWNER)
+        return await self.find(user_id, TenantId(tenant["id"]))
+
     async def find_by_email(self, email: str) -> Account | None:
         return _account(await fetch_one(self._tx, _SQL["account_by_email"], email=email))
 
@@ -67,7 +74,7 @@ class Accounts:
         await execute(self._tx, _SQL["set_password_hash"], user_id=user_id, password_hash=password_hash)
 
     async def insert_refresh_token(
-        self, family: UUID, user_id: UserId, tenant_id: TenantId, token_hash: bytes, lifetime_seconds: float
+        self, family: SignInId, user_id: UserId, tenant_id: TenantId, token_hash: bytes, lifetime_seconds: float
     ) -> None:
         await execute(self._tx, _SQL["delete_expired_refresh_tokens"], user_id=user_id)
         await execute(
@@ -88,17 +95,19 @@ class Accounts:
     async def mark_refresh_token_used(self, token_id: UUID) -> None:
         await execute(self._tx, _SQL["mark_refresh_token_used"], id=token_id)
 
-    async def revoke_family(self, family: UUID) -> int:
-        """Revoke every token that descends from the same log-in; how many were still alive."""
-        return await execute(self._tx, _SQL["revoke_family"], family=family)
+    async def revoke_family(self, tenant_id: TenantId, family: SignInId) -> bool:
+        """End the sign-in that these tokens descend from, and with it every one of them; False when it had ended."""
+        return await execute(self._tx, _SQL["revoke_family"], tenant_id=tenant_id, family=family) > 0
 
 
 def _account(row: DictRow | None) -> Account | None:
     if row is None:
         return None
     return Account(
-        user=User(UserId(row["user_id"]), row["email"], row["user_created_at"]),
-        tenant=Tenant(TenantId(row["tenant_id"]), row["tenant_name"], row["plan"], row["tenant_created_at"]),
+        user=User(UserId(row["user_id"]), row["email"], row["user_created_at"], row["email_verified_at"]),
+        tenant=Tenant(
+            TenantId(row["tenant_id"]), row["tenant_name"], row["plan"], row["tenant_created_at"], row["suspended_at"]
+        ),
         role=Role(row["role"]),
         password_hash=row["password_hash"],
     )

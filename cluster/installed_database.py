@@ -1,4 +1,4 @@
-"""Where commands on the server find the database: of the settings or of the running installation; and its secret."""
+"""Where the installation's database is, for commands that work on it directly."""
 
 from cluster.embedded.process import SetupError, remembered_secret
 from cluster.runtime import load_state, process_of
@@ -6,12 +6,15 @@ from configs.settings import Settings
 
 
 def database_of(settings: Settings) -> tuple[str, str]:
-    """The address, without a log-in where it is the embedded server's, and the platform's secret. Raises SetupError."""
+    """The address, without a log-in where it is the embedded server's, and the platform's secret.
+
+    Raises SetupError.
+    """
     kept = settings.root / "secret_key"
     secret = settings.secret_key.get_secret_value() or (remembered_secret(kept) if kept.is_file() else "")
     if settings.database_url is not None:
         if not secret:
-            raise SetupError("Set LOQUENT_SECRET_KEY: the database's log-ins and the anchors' seals are made from it.")
+            raise SetupError("Set LOQUENT_SECRET_KEY: the platform's log-ins and seals come from it.")
         return settings.database_url, secret
     state = load_state(settings.root)
     for part in state.parts if state else ():
