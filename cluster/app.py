@@ -7,7 +7,7 @@ from ray import serve
 from actors.serve_ports import APPLICATION
 from cluster.keeper import Keeper
 from configs.engine_environment import engine_environment
-from configs.settings import Settings
+from configs.settings import Settings, without_master_keys
 from configs.sizing import engine_deployment, load_sizing
 from configs.tables import load_models
 from deployments.gateway.gateway import Gateway
@@ -19,14 +19,18 @@ from storage.models.embedding import embedding_model_path
 
 
 def build_application(args: dict[str, Any]) -> serve.Application:
-    """The graph for a Serve config file: `args` are fields of Settings, the rest comes from the environment."""
-    return build(Settings(**args))
+    """The graph for a Serve config file: `args` are fields of Settings, the rest comes from the environment.
+
+    The master keys stay there: Ray keeps what it passes to replicas and actors in Redis, beside what they protect.
+    """
+    return build(without_master_keys(Settings(**args)))
 
 
 def build(settings: Settings) -> serve.Application:
     """Gateway at the root, everything else behind it. `settings` must name the database, Redis and the secret."""
     sizing = load_sizing(settings.profile)
     table = load_models(settings.models_file)
+    keyless = without_master_keys(settings)
     engines = [
         _deployment(
             LlmEngine,
@@ -34,11 +38,11 @@ def build(settings: Settings) -> serve.Application:
             sizing.engine_of(table.engines[name]).options(
                 engine_environment(table.engines[name], offline=needs_no_network(table, name))
             ),
-        ).bind(settings, name)
+        ).bind(keyless, name)
         for name in usable_engines(settings, table)
     ]
     dependencies = [
-        _deployment(LlmRouter, "LlmRouter", sizing.router.options()).bind(settings),
+        _deployment(LlmRouter, "LlmRouter", sizing.router.options()).bind(keyless),
         _deployment(Embedder, "Embedder", sizing.embedder.options()).bind(embedding_model_path(settings)),
         _deployment(Keeper, "Keeper", sizing.keeper.options()).bind(settings),
         *engines,

@@ -11,7 +11,7 @@ def key_file(settings: Settings) -> Path:
     return settings.root / "master_keys"
 
 
-def master_keys_of(settings: Settings, *, make: bool = True) -> str:
+def installed_master_keys(settings: Settings, *, make: bool = True) -> str:
     """The value of the setting `master_keys`; without `make` a missing file is an error. Raises SetupError."""
     text = settings.master_keys.get_secret_value()
     place = "LOQUENT_MASTER_KEYS"
@@ -31,7 +31,7 @@ def add_master_key(settings: Settings) -> str:
     """Put a new key before the ones in the data folder; its id. Raises SetupError when the settings name the keys."""
     if settings.master_keys.get_secret_value():
         raise SetupError("The keys are in LOQUENT_MASTER_KEYS: put a new one before them there.")
-    present = master_keys_of(settings, make=False)
+    present = installed_master_keys(settings, make=False)
     made = new_master_key()
     write_private(key_file(settings), f"{made},{present}")
     return made.partition(":")[0]

@@ -13,13 +13,13 @@ from rich.table import Table
 from actors.resealing import reseal
 from cluster.embedded.process import SetupError
 from cluster.installed_database import database_of
-from cluster.key_file import master_keys_of
+from cluster.key_file import installed_master_keys, key_file
 from configs.settings import Settings
 from domain.audit import Action, ActorKind, Origin, Target
 from domain.errors import AppError
 from domain.ids import TenantId
 from storage.blobs import BlobStore
-from storage.keys import Vault
+from storage.keys import Vault, parse_master_keys
 from storage.postgres.audit import Audit
 from storage.postgres.database import Database, system_tx
 from storage.postgres.migrator import role_urls
@@ -65,6 +65,26 @@ async def rewrap(db: Database) -> dict[TenantId, int | AppError]:
 async def overview(db: Database, only: TenantId | None = None) -> list[KeyVersion]:
     async with system_tx(db) as tx:
         return await TenantKeys(tx).list_all(only)
+
+
+def require_master_keys(settings: Settings) -> None:
+    """Raises SetupError when something is wrapped with a master key that `settings` lacks: nobody could read it."""
+    url, secret = settings.database_url or "", settings.secret_key.get_secret_value()
+    known = parse_master_keys(settings.master_keys.get_secret_value())
+
+    async def missing() -> set[str]:
+        db = await Database.open(*role_urls(url, secret), min_size=0, max_size=1)
+        try:
+            async with system_tx(db) as tx:
+                return await TenantKeys(tx).master_keys() - set(known)
+        finally:
+            await db.close()
+
+    if names := asyncio.run(missing()):
+        raise SetupError(
+            f"What is stored is encrypted under the master key {', '.join(sorted(names))}: "
+            f"put it into LOQUENT_MASTER_KEYS, or its file back to {key_file(settings)}."
+        )
 
 
 def show_keys(settings: Settings, tenant: UUID | None, console: Console) -> bool:
@@ -132,7 +152,7 @@ def _run(settings: Settings, work: Callable[[Database], Awaitable[T]]) -> T:
 @asynccontextmanager
 async def _opened(settings: Settings) -> AsyncIterator[Database]:
     url, secret = database_of(settings)
-    chosen = settings.model_copy(update={"master_keys": SecretStr(master_keys_of(settings, make=False))})
+    chosen = settings.model_copy(update={"master_keys": SecretStr(installed_master_keys(settings, make=False))})
     db = await Database.open(*role_urls(url, secret), vault=Vault.of(chosen), min_size=0, max_size=2)
     try:
         yield db

@@ -21,7 +21,8 @@ from cluster.embedded.process import Child, Running, SetupError, remembered_secr
 from cluster.embedded.stripe import EmbeddedStripe
 from cluster.embedded.valkey import EmbeddedValkey
 from cluster.external import check_redis, migrate_database
-from cluster.key_file import master_keys_of
+from cluster.key_file import installed_master_keys
+from cluster.keys import require_master_keys
 from cluster.ray_head import RayHead
 from cluster.runtime import RunState, end_leftovers, new_state, only_one
 from cluster.steps import Steps
@@ -84,7 +85,7 @@ class Installation:
         secret = settings.secret_key.get_secret_value() or remembered_secret(self._folder / "secret_key")
         updates: dict[str, object] = {
             "secret_key": SecretStr(secret),
-            "master_keys": SecretStr(master_keys_of(settings)),
+            "master_keys": SecretStr(installed_master_keys(settings)),
             "data_dir": self._folder,
         }
         if settings.database_url is None:
@@ -96,6 +97,7 @@ class Installation:
         settings = settings.model_copy(update=updates)
         with step("Migrating the database"):
             migrate_database(settings.database_url or "", secret)
+            require_master_keys(settings)
         head = RayHead(self._folder)
         adopt(head.environment)
         self._open("Ray", head)

@@ -183,3 +183,16 @@ def with_login(url: str, user: str, password: str) -> str:
     parts = urlsplit(url)
     host = parts.netloc.rpartition("@")[2]
     return urlunsplit(parts._replace(netloc=f"{quote(user)}:{quote(password)}@{host}"))
+
+
+def master_keys_of(settings: Settings) -> str:
+    """Those of `settings`, or of this process's own environment; empty when neither has any.
+
+    On a cluster they do not travel with the other settings: Ray writes what travels to a store of its own.
+    """
+    return (settings.master_keys or Settings().master_keys).get_secret_value()
+
+
+def without_master_keys(settings: Settings) -> Settings:
+    """For whoever must not have them, or finds them in the environment."""
+    return settings.model_copy(update={"master_keys": SecretStr("")})

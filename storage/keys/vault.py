@@ -6,7 +6,7 @@ from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from typing import Self
 
-from configs.settings import Settings
+from configs.settings import Settings, master_keys_of
 from domain.errors import Erased
 from domain.ids import TenantId
 from domain.sealing import KEY_BYTES, KeyEncryption, StoredKey, WrappedKey
@@ -39,8 +39,8 @@ class Vault:
 
     @classmethod
     def of(cls, settings: Settings) -> Self:
-        """Raises ValueError when the settings have no master key."""
-        text = settings.master_keys.get_secret_value()
+        """Raises ValueError when neither the settings nor the environment have a master key."""
+        text = master_keys_of(settings)
         return cls(LocalMasterKeys(parse_master_keys(text) if text else {}))
 
     def remembered(self, tenant_id: TenantId) -> TenantCipher | None:

@@ -157,6 +157,10 @@ class TenantKeys:
         rows = await fetch_all(self._tx, _SQL["wrapped_by_others"], master_key_id=newest)
         return [TenantId(row["tenant_id"]) for row in rows]
 
+    async def master_keys(self) -> set[str]:
+        """The ids of the master keys that something is wrapped with."""
+        return {row["master_key_id"] for row in await fetch_all(self._tx, _SQL["master_keys"])}
+
     async def _locked(self, tenant_id: TenantId) -> list[StoredKey]:
         return [_stored(row) for row in await fetch_all(self._tx, _SQL["lock"], tenant_id=tenant_id)]
 

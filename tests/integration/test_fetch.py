@@ -14,7 +14,8 @@ from deployments.gateway import rate_limits
 from domain.errors import TooLarge, UnsupportedMedia
 from domain.ids import DocumentId, TenantId
 from domain.web_address import UnsafeAddress, networks_of
-from storage.blobs import original_key
+from storage.blobs import ORIGINAL, original_key
+from storage.postgres.tenant_keys import keys_of
 from storage.web import FetchFailed, SafeFetcher, SafeTransport, fetcher
 from tests.fixtures.gateway import GatewayRig, Tenant
 from tests.fixtures.web_server import LOOPBACK, TwinResolver, WebServer, response, tls_for
@@ -233,8 +234,12 @@ async def test_a_fetched_document_is_stored_queued_and_recorded(fetching: Gatewa
     assert answer.status_code == 202, answer.text
     document = answer.json()
     assert (document["name"], document["media_type"], document["status"]) == ("terms.txt", "text/plain", "queued")
-    key = original_key(TenantId(tenant.grant["tenant"]["id"]), DocumentId(document["id"]))
-    assert await fetching.services.blobs.get(key) == b"Twelve months."
+    tenant_id, document_id = TenantId(tenant.grant["tenant"]["id"]), DocumentId(document["id"])
+    keys = (await keys_of(fetching.services.db, tenant_id)).for_document(document_id)
+    assert (
+        keys.open(ORIGINAL, await fetching.services.blobs.get(original_key(tenant_id, document_id)))
+        == b"Twelve months."
+    )
     assert len(fetching.notified) == 1
     assert (await fetch(tenant, bot, url)).json()["id"] == document["id"]
     log = (await tenant.get("/audit")).json()["items"]

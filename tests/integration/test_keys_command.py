@@ -6,11 +6,13 @@ from pathlib import Path
 from uuid import uuid4
 
 import pytest
+from pydantic import SecretStr
 from typer.testing import CliRunner
 
 from cluster.command import app
 from cluster.embedded.process import SetupError
-from cluster.key_file import add_master_key, key_file, master_keys_of
+from cluster.key_file import add_master_key, installed_master_keys, key_file
+from cluster.keys import require_master_keys
 from configs.settings import Settings
 from domain.ids import ChatbotId, TenantId
 from storage.keys import parse_master_keys
@@ -94,16 +96,31 @@ async def test_what_cannot_be_done_is_one_sentence(monkeypatch: pytest.MonkeyPat
     assert (code, "Set LOQUENT_MASTER_KEYS" in output) == (1, True)
 
 
+async def test_an_installation_without_its_master_key_does_not_start(knowledge: KnowledgeBase, bot: Bot) -> None:
+    async with tenant_tx(knowledge.db, bot[0]) as tx:
+        await Sessions(tx).insert(*bot, "Warranty")
+    settings = Settings(
+        database_url=knowledge.urls[0],
+        secret_key=SecretStr(DATABASE_SECRET),
+        master_keys=MASTER_KEYS,
+        _env_file=None,
+    )
+    await asyncio.to_thread(require_master_keys, settings)
+    other = settings.model_copy(update={"master_keys": SecretStr(NEW)})
+    with pytest.raises(SetupError, match="master key test"):
+        await asyncio.to_thread(require_master_keys, other)
+
+
 def test_the_key_of_an_installation_is_made_once_and_kept(tmp_path: Path) -> None:
     settings = Settings(data_dir=tmp_path, _env_file=None)
     with pytest.raises(SetupError, match="LOQUENT_MASTER_KEYS"):
-        master_keys_of(settings, make=False)
-    made = master_keys_of(settings)
-    assert master_keys_of(settings) == master_keys_of(settings, make=False) == made
+        installed_master_keys(settings, make=False)
+    made = installed_master_keys(settings)
+    assert installed_master_keys(settings) == installed_master_keys(settings, make=False) == made
     assert stat.S_IMODE(key_file(settings).stat().st_mode) == 0o600
     name = add_master_key(settings)
-    keys = parse_master_keys(master_keys_of(settings))
+    keys = parse_master_keys(installed_master_keys(settings))
     assert list(keys) == [name, made.partition(":")[0]]
     key_file(settings).write_text("garbage")
     with pytest.raises(SetupError, match="is not valid"):
-        master_keys_of(settings)
+        installed_master_keys(settings)

@@ -1,6 +1,7 @@
 """The manifest is what the code renders, fits KubeRay's schema, and books no more than its groups have."""
 
 import json
+import pickle
 import tomllib
 from pathlib import Path
 from typing import Any
@@ -14,10 +15,10 @@ from ray.serve._private.build_app import build_app
 from ray.serve.deployment import deployment_to_schema
 from ray.serve.schema import ServeDeploySchema
 
-from cluster.app import build
+from cluster.app import build, build_application
 from cluster.kubernetes import IMAGE, MANIFEST, OPTIONAL_SECRETS, REQUIRED_SECRETS, render, serve_config
 from configs.ray_environment import ray_environment
-from configs.settings import Settings
+from configs.settings import Settings, master_keys_of, without_master_keys
 from configs.sizing import GROUP_LABEL, DeploymentSizing, Profile, Sizing, load_sizing
 
 ROOT = Path(__file__).parents[2]
@@ -122,6 +123,23 @@ def test_config_and_code_agree_on_every_deployment(monkeypatch: pytest.MonkeyPat
         for option, value in wanted.items():
             found = getattr(code, option)
             assert contains(found, value), f"{name}.{option}: {found} in code, {value} in config"
+
+
+def test_master_keys_do_not_travel_through_ray(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Ray keeps the arguments of replicas in Redis."""
+    for name in OPTIONAL_SECRETS:
+        monkeypatch.delenv(name, raising=False)
+    key = "5a" * 32
+    monkeypatch.setenv("LOQUENT_MASTER_KEYS", f"k:{key}")
+    monkeypatch.setenv("LOQUENT_SECRET_KEY", "travels-" + "x" * 24)
+    graph = build_application({"profile": "kubernetes", "local_engine": "vllm"})
+    built = build_app(graph, name="loquent", make_deployment_handle=lambda deployment, _: MagicMock())
+    settings = [one for found in built.deployments for one in found.init_args if isinstance(one, Settings)]
+    arguments = [pickle.dumps(one) for one in settings]
+    assert any(b"travels-" in one for one in arguments), "the search would find it"
+    assert not [one for one in arguments if key.encode() in one]
+    assert master_keys_of(Settings(_env_file=None)) == f"k:{key}"
+    assert master_keys_of(without_master_keys(Settings(_env_file=None))) == f"k:{key}"
 
 
 def contains(found: Any, wanted: Any) -> bool:

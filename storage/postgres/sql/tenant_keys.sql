@@ -49,3 +49,7 @@ order by tenant_id, version;
 select distinct tenant_id from tenant_keys
 where wrapped is not null and master_key_id <> %(master_key_id)s
 order by tenant_id;
+
+-- name: master_keys
+-- Across tenants: the master keys that something is wrapped with.
+select distinct master_key_id from tenant_keys where wrapped is not null order by master_key_id;
