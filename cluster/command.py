@@ -184,6 +184,25 @@ def verify_audit_log(
 
 
 @app.command()
+def probe(
+    url: Annotated[str, typer.Option(help="Of the platform; the installation of this folder when not given.")] = "",
+    every: Annotated[float, typer.Option(help="Go on, with so many seconds between two runs.")] = 0.0,
+    remove: Annotated[bool, typer.Option("--remove", help="Delete what the probe has planted.")] = False,
+) -> None:
+    """Plant words in one tenant and look for them from another; status 1 when one is found, 2 when it cannot look."""
+    from cluster.probe_command import remove_canaries, run_probe
+
+    try:
+        if remove:
+            remove_canaries(url or running_url(), settings(), console)
+        elif not run_probe(url or running_url(), settings(), every, console, local=not url):
+            raise typer.Exit(1)
+    except SetupError as error:
+        fail(str(error))
+        raise typer.Exit(2) from None
+
+
+@app.command()
 def version() -> None:
     """Show the version."""
     console.print(installed_version("loquent"))

@@ -38,7 +38,12 @@ class Settings(BaseSettings):
     """Every name is the environment variable `LOQUENT_<NAME>`, unless an alias says otherwise."""
 
     model_config = SettingsConfigDict(
-        env_prefix="LOQUENT_", env_file=".env", frozen=True, extra="ignore", populate_by_name=True
+        env_prefix="LOQUENT_",
+        env_file=".env",
+        frozen=True,
+        extra="ignore",
+        populate_by_name=True,
+        hide_input_in_errors=True,
     )
 
     data_dir: Path = Field(Path(".loquent"), description="Where the embedded servers, models and files live.")
