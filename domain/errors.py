@@ -8,6 +8,7 @@ AppError
 ├── RateLimited 429           ├── EngineFailed 502          │   ├── TurnNotRunning
 └── Unavailable 503           │                             │   ├── SessionClosed
                               │                             │   └── StaleEpoch
+Below Forbidden: WrongCode, MfaEnrolmentRequired.
 """
 
 from typing import Any, ClassVar
@@ -51,6 +52,14 @@ class QuotaExceeded(PaymentRequired):
 
 class Forbidden(AppError):
     status, code, default = 403, "forbidden", "You may not do this."
+
+
+class WrongCode(Forbidden):
+    code, default = "wrong_code", "The code is wrong or was used already."
+
+
+class MfaEnrolmentRequired(Forbidden):
+    code, default = "mfa_enrolment_required", "The company asks for a second factor; set one up to continue."
 
 
 class NotFound(AppError):

@@ -9,6 +9,7 @@ from domain.tenancy import Role
 
 
 class Permission(StrEnum):
+    API_KEYS_MANAGE = "api_keys.manage"
     AUDIT_READ = "audit.read"
     BILLING_READ = "billing.read"
     BILLING_MANAGE = "billing.manage"
@@ -23,6 +24,8 @@ class Permission(StrEnum):
     CONVERSATIONS_DELETE = "conversations.delete"
     FEEDBACK_READ = "feedback.read"
     FEEDBACK_WRITE = "feedback.write"
+    TENANT_SECURITY = "tenant.security"
+    """What everybody of the company needs to sign in."""
 
 
 P = Permission
@@ -31,7 +34,7 @@ _READER = frozenset((P.CHATBOTS_READ, P.DOCUMENTS_READ, P.CONVERSATIONS_READ, P.
 PERMISSIONS: Mapping[Role, frozenset[Permission]] = MappingProxyType(
     {
         Role.OWNER: frozenset(P),
-        Role.ADMIN: frozenset(P),
+        Role.ADMIN: frozenset(P) - {P.TENANT_SECURITY},
         # Who builds a bot tries it, and reads what became of it.
         Role.EDITOR: _READER
         | {
@@ -48,11 +51,15 @@ PERMISSIONS: Mapping[Role, frozenset[Permission]] = MappingProxyType(
 )
 VISITOR_PERMISSIONS = frozenset((P.CONVERSATIONS_READ, P.CONVERSATIONS_REPLY, P.CONVERSATIONS_DELETE, P.FEEDBACK_WRITE))
 """In their own sessions of one chatbot only; the repositories see to that."""
+KEY_PERMISSIONS = frozenset(P) - {P.API_KEYS_MANAGE}
+"""What an API key may be for: a key that makes keys would outlive its own end."""
 
 
-def check(role: Role | None, permission: Permission) -> None:
-    """`role` is None for a visitor. Raises Forbidden."""
+def check(role: Role | None, permission: Permission, scopes: frozenset[str] | None = None) -> None:
+    """`role` is None for a visitor; `scopes` are those of an API key. Raises Forbidden."""
     granted = VISITOR_PERMISSIONS if role is None else PERMISSIONS[role]
     if permission not in granted:
         who = "Visitors" if role is None else f"People with the role {role.value!r}"
         raise Forbidden(f"{who} may not do this.")
+    if scopes is not None and (permission not in scopes or permission not in KEY_PERMISSIONS):
+        raise Forbidden(f"This key is not for {permission.value!r}.")

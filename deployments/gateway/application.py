@@ -7,6 +7,7 @@ from starlette.middleware.cors import CORSMiddleware
 
 from deployments.gateway import (
     account_routes,
+    api_key_routes,
     audit_routes,
     billing_routes,
     chatbot_routes,
@@ -15,8 +16,12 @@ from deployments.gateway import (
     health_routes,
     knowledge_routes,
     message_routes,
+    mfa_routes,
+    oidc_routes,
     session_routes,
+    sign_in_routes,
     socket_protocol,
+    tenant_routes,
     visitor_routes,
 )
 from deployments.gateway.body_limit import BodyLimit
@@ -45,8 +50,11 @@ EXPOSED_HEADERS = (
 """What a page of an allowed origin may read of an answer, beside its content."""
 
 
-def build_app(services: GatewayServices) -> FastAPI:
-    """Every route of the platform. The caller opens and closes the services; an application serves one event loop."""
+def build_app(services: GatewayServices, *, behind_serve: bool = False) -> FastAPI:
+    """Every route of the platform. The caller opens and closes the services; an application serves one event loop.
+
+    `behind_serve` says that Serve adds `X-Request-ID` to the answers; there is one of it either way.
+    """
     socket_protocol.install()
     app = FastAPI(
         title="Loquent",
@@ -60,6 +68,9 @@ def build_app(services: GatewayServices) -> FastAPI:
     install_error_handlers(app)
     for module in (
         account_routes,
+        mfa_routes,
+        oidc_routes,
+        tenant_routes,
         chatbot_routes,
         knowledge_routes,
         fetch_routes,
@@ -69,6 +80,8 @@ def build_app(services: GatewayServices) -> FastAPI:
         visitor_routes,
         billing_routes,
         audit_routes,
+        sign_in_routes,
+        api_key_routes,
         health_routes,
     ):
         app.include_router(module.router)
@@ -89,6 +102,9 @@ def build_app(services: GatewayServices) -> FastAPI:
     )
     app.add_middleware(SocketDoor, services=services)
     app.add_middleware(
-        RequestContext, metrics=services.metrics, proxies=TrustedProxies(services.settings.trusted_proxies)
+        RequestContext,
+        metrics=services.metrics,
+        proxies=TrustedProxies(services.settings.trusted_proxies),
+        names_request=not behind_serve,
     )
     return app
