@@ -7,7 +7,7 @@ import subprocess
 from pathlib import Path
 
 import pytest
-from detect_secrets import SecretsCollection
+from detect_secrets.core.secrets_collection import SecretsCollection
 from detect_secrets.settings import default_settings
 from pydantic import SecretStr
 
@@ -37,7 +37,7 @@ def suspects() -> set[tuple[str, str, str]]:
 
 
 def known() -> set[tuple[str, str, str]]:
-    return {tuple(entry) for entry in json.loads(BASELINE.read_text("utf-8"))}  # type: ignore[misc]
+    return {tuple(entry) for entry in json.loads(BASELINE.read_text("utf-8"))}
 
 
 @pytest.mark.timeout(300)

