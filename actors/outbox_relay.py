@@ -1,4 +1,4 @@
-"""Relays the outbox to the event log, runs the consumers (daily usage, ingestion, webhook inbox), anchors the audit."""
+"""Relays the outbox to the event log, runs consumers (usage, ingestion, webhook inbox), anchors the audit, mails."""
 
 import asyncio
 from contextlib import AsyncExitStack
@@ -12,6 +12,7 @@ import structlog
 
 from actors.audit_anchors import MAX_HEADS, anchor_heads
 from actors.loops import repeat, run_until_closed
+from actors.mail_sender import MailSender
 from billing.account import StripeAccount
 from billing.inbox import process_inbox
 from configs.logs import configure_logs
@@ -23,6 +24,7 @@ from domain.generation import Usage
 from domain.ids import ChatbotId
 from domain.keys import derive_key
 from storage.blobs import BlobStore
+from storage.mail import open_mailer
 from storage.postgres.database import Database, system_tx, tenant_tx
 from storage.postgres.ledger import Ledger
 from storage.postgres.outbox import Outbox
@@ -64,9 +66,11 @@ class OutboxRelay:
             self._stack.push_async_callback(self._account.close)
             self._blobs = BlobStore(self._settings.objects_url)
             self._anchor_key = derive_key(self._settings.secret_key.get_secret_value(), KEY_PURPOSE)
+            mail = MailSender(self._db, open_mailer(self._settings), self._settings.page_url)
             run_until_closed(
                 self._stack,
                 repeat("relay", self._relay, 0.25),
+                repeat("mail", mail.send_due, 1),
                 repeat("relay-again", self._publish_again, 2),
                 repeat("relay-trim", self._trim, 3600),
                 repeat("audit-anchors", self._anchor, ANCHOR_SECONDS),

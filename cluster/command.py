@@ -16,10 +16,13 @@ from rich.console import Console
 from cluster.embedded.process import SetupError
 from cluster.runtime import end_leftovers, load_state, only_one, process_of
 from configs.settings import Settings
+from domain.staff import StaffRole
 
 app = typer.Typer(help="Loquent: chatbots that answer from your documents.", no_args_is_help=True, add_completion=False)
 audit_app = typer.Typer(help="The audit log.", no_args_is_help=True)
 app.add_typer(audit_app, name="audit")
+staff_app = typer.Typer(help="The platform's own staff.", no_args_is_help=True)
+app.add_typer(staff_app, name="staff")
 console = Console()
 
 STOP_SECONDS = 90.0
@@ -181,6 +184,42 @@ def verify_audit_log(
         raise fail(str(error)) from None
     if not whole:
         raise typer.Exit(1)
+
+
+@staff_app.command("grant")
+def grant_staff_role(
+    email: Annotated[str, typer.Argument(help="Of somebody who has an account.")],
+    role: Annotated[StaffRole, typer.Argument(help="`support` reads, `operator` suspends too.")],
+) -> None:
+    """Make somebody staff, or change their role."""
+    from cluster.staff_command import grant_staff
+
+    try:
+        grant_staff(settings(), email, role, console)
+    except SetupError as error:
+        raise fail(str(error)) from None
+
+
+@staff_app.command("revoke")
+def revoke_staff_role(email: Annotated[str, typer.Argument(help="Of somebody who is staff.")]) -> None:
+    """They are no staff from their next request on."""
+    from cluster.staff_command import revoke_staff
+
+    try:
+        revoke_staff(settings(), email, console)
+    except SetupError as error:
+        raise fail(str(error)) from None
+
+
+@staff_app.command("list")
+def list_staff_roles() -> None:
+    """Show who is staff."""
+    from cluster.staff_command import list_staff
+
+    try:
+        list_staff(settings(), console)
+    except SetupError as error:
+        raise fail(str(error)) from None
 
 
 @app.command()

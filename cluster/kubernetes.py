@@ -39,6 +39,9 @@ OPTIONAL_SECRETS = {
     "OPENAI_API_KEY": "openai-api-key",
     "ANTHROPIC_API_KEY": "anthropic-api-key",
     "SENTRY_DSN": "sentry-dsn",
+    "LOQUENT_PUBLIC_URL": "public-url",
+    "LOQUENT_SMTP_URL": "smtp-url",
+    "LOQUENT_MAIL_FROM": "mail-from",
 }
 
 Document = dict[str, Any]

@@ -11,7 +11,7 @@ from prometheus_client import CollectorRegistry, Gauge, write_to_textfile
 from rich.console import Console
 
 from cluster import probe as canaries
-from cluster.audit_command import database_of
+from cluster.installed_database import database_of
 from configs.settings import Settings
 from storage.postgres.database import Database
 from storage.postgres.isolation import VisibleRows

@@ -9,6 +9,8 @@ from urllib.parse import quote, urlsplit, urlunsplit
 from pydantic import AfterValidator, AliasChoices, Field, SecretStr
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from domain.mail import SmtpServer, checked_sender
+
 DEMO_EMAIL = "demo@loquent.example"
 DEMO_PASSWORD = "loquent-demo"  # noqa: S105 - public on purpose
 """Log-in of the demo tenant; it exists on local installations only."""
@@ -28,6 +30,12 @@ def _checked_origin(origin: str) -> str:
 
 def _checked_network(network: str) -> str:
     return str(ip_network(network))
+
+
+def _checked_server(url: SecretStr | None) -> SecretStr | None:
+    if url is not None:
+        SmtpServer.parse(url.get_secret_value())
+    return url
 
 
 Origins = tuple[Annotated[str, AfterValidator(_checked_origin)], ...]
@@ -90,6 +98,13 @@ class Settings(BaseSettings):
         None, description="Where people reach the page, for links in mails; `http://host:port` when unset."
     )
     identity_file: Path | None = Field(None, description="Another identity.yaml.")
+    smtp_url: Annotated[SecretStr | None, AfterValidator(_checked_server)] = Field(
+        None,
+        description="`smtp://user:password@host:587?tls=starttls`; mail becomes files in `data_dir/mail` when unset.",
+    )
+    mail_from: Annotated[str, AfterValidator(checked_sender)] = Field(
+        "Loquent <no-reply@loquent.example>", description="The sender of mails."
+    )
 
     default_model: str = Field("smollm2-135m", description="The key of configs/models.yaml that `default` means.")
     local_engine: Literal["auto", "vllm", "llamacpp", "none"] = Field(
@@ -142,6 +157,10 @@ class Settings(BaseSettings):
     @property
     def objects_url(self) -> str:
         return self.object_store_url or str(self.root / "objects")
+
+    @property
+    def mail_dir(self) -> Path:
+        return self.root / "mail"
 
     @property
     def page_url(self) -> str:

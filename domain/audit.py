@@ -49,6 +49,18 @@ class Action(StrEnum):
     PLAN_CHECKOUT = "plan.checkout"
     PLAN_CHANGE = "plan.change"
     AUDIT_EXPORT = "audit.export"
+    MEMBER_UPDATE = "member.update"
+    MEMBER_REMOVE = "member.remove"
+    INVITATION_CREATE = "invitation.create"
+    INVITATION_RESEND = "invitation.resend"
+    INVITATION_DELETE = "invitation.delete"
+    INVITATION_ACCEPT = "invitation.accept"
+    EMAIL_VERIFY = "email.verify"
+    PASSWORD_RESET = "password.reset"  # noqa: S105 - a name
+    PASSWORD_CHANGE = "password.change"  # noqa: S105 - a name
+    STAFF_READ = "staff.read"
+    TENANT_SUSPEND = "tenant.suspend"
+    TENANT_RESUME = "tenant.resume"
 
 
 class ActorKind(StrEnum):
@@ -58,6 +70,8 @@ class ActorKind(StrEnum):
     ANONYMOUS = "anonymous"
     """Somebody who did not prove who they are."""
     STRIPE = "stripe"
+    STAFF = "staff"
+    """Somebody of the platform itself."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,6 +2,7 @@
 
 AppError
 ├── InvalidInput 400          ├── NotAuthenticated 401      ├── Forbidden 403
+│                             │                             │   └── TenantSuspended
 ├── PaymentRequired 402       ├── NotFound 404              ├── Conflict 409
 │   └── QuotaExceeded         ├── TooLarge 413              │   ├── AlreadyExists
 ├── UnsupportedMedia 415      ├── Unprocessable 422         │   ├── TurnRunning
@@ -60,6 +61,10 @@ class WrongCode(Forbidden):
 
 class MfaEnrolmentRequired(Forbidden):
     code, default = "mfa_enrolment_required", "The company asks for a second factor; set one up to continue."
+
+
+class TenantSuspended(Forbidden):
+    code, default = "tenant_suspended", "The platform has suspended this company; ask its staff."
 
 
 class NotFound(AppError):

@@ -26,6 +26,9 @@ class Permission(StrEnum):
     FEEDBACK_WRITE = "feedback.write"
     TENANT_SECURITY = "tenant.security"
     """What everybody of the company needs to sign in."""
+    MEMBERS_READ = "members.read"
+    MEMBERS_MANAGE = "members.manage"
+    """Invite, change and remove people; what concerns owners is for owners only."""
 
 
 P = Permission

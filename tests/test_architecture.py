@@ -17,18 +17,27 @@ MAX_LINES = 300
 SYSTEM_TX_USERS = {
     "actors/audit_anchors.py",
     "actors/ingestion_supervisor.py",
+    "actors/mail_sender.py",
     "actors/outbox_relay.py",
     "actors/session_host.py",
     "billing/door.py",
     "billing/inbox.py",
     "cluster/audit.py",
     "cluster/dedicated_hosts.py",
+    "cluster/staff_command.py",
     "deployments/gateway/account_routes.py",
     "deployments/gateway/mfa_routes.py",
     "deployments/gateway/oidc_routes.py",
     "deployments/gateway/api_keys.py",  # a key does not say whose it is
     "deployments/gateway/open_access.py",  # a process has sockets of many tenants
     "deployments/gateway/sign_in_routes.py",  # a person signs in to several companies
+    # People, and what is mailed to them, belong to no tenant; every statement about one tenant names it.
+    "deployments/gateway/invitation_routes.py",
+    "deployments/gateway/member_routes.py",
+    "deployments/gateway/password_routes.py",
+    "deployments/gateway/platform_routes.py",
+    "deployments/gateway/principal.py",
+    "deployments/gateway/tenancy_routes.py",
     "deployments/gateway/visitor_routes.py",
 }
 SQL_TEXT = re.compile(

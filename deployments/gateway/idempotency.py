@@ -36,7 +36,7 @@ _FORM_BYTES = 64 * 1024
 """Beside each file of an upload."""
 _KEY = re.compile(r"[\x21-\x7e]{1,255}")
 _KEPT = ("content-type", "location")
-_NEVER = re.compile(r"/(?:auth|api-keys|webhooks)(?:/.*)?|/chatbots/[^/]+/visitors")
+_NEVER = re.compile(r"/(?:auth|api-keys|webhooks)(?:/.*)?|/chatbots/[^/]+/visitors|/invitations/accept|/tenants")
 """Their answers hold tokens or keys, or their events carry an id of their own."""
 
 

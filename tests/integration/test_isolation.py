@@ -15,7 +15,7 @@ from storage.postgres.database import Database, Transaction, system_tx, tenant_t
 from storage.postgres.migrator import migrate, role_urls
 
 SECRET = "isolation-tests"
-NO_TENANT = {"users", "webhook_inbox", "audit_anchors", "schema_migrations"}
+NO_TENANT = {"users", "webhook_inbox", "audit_anchors", "schema_migrations", "account_links", "mail_queue", "staff"}
 
 SEED = """
 insert into tenants (id, name) values (%(tenant)s, 'Example');
@@ -27,6 +27,8 @@ insert into api_keys (tenant_id, id, created_by, name, scopes, prefix, secret_ha
     values (%(tenant)s, %(id)s, %(user)s, 'Key', '{chatbots.read}', 'abcdefgh', sha256('x'));
 insert into refresh_tokens (id, family, user_id, tenant_id, token_hash, expires_at)
     values (gen_random_uuid(), %(id)s, %(user)s, %(tenant)s, %(user)s::text::bytea, now());
+insert into invitations (tenant_id, id, email, role, expires_at)
+    values (%(tenant)s, gen_random_uuid(), 'a@example.com', 'editor', now());
 insert into chatbots (tenant_id, id, name) values (%(tenant)s, %(id)s, 'Bot');
 insert into chatbot_configs (tenant_id, chatbot_id, version, config) values (%(tenant)s, %(id)s, 1, '{}');
 insert into documents (tenant_id, id, chatbot_id, name, media_type, size, content_hash)
