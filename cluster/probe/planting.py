@@ -58,6 +58,7 @@ class Party:
     tokens: dict[str, str]
     tenant_id: str
     user_id: str
+    refresh_token: str = ""
 
     @property
     def ids(self) -> dict[str, str]:
@@ -104,7 +105,14 @@ async def sign_in(http: httpx.AsyncClient, side: Side) -> Party:
     if answer.is_error:
         raise ProbeFailed(f"The canary tenant could not sign in: status {answer.status_code}.")
     grant = answer.json()
-    return Party(side, {"owner": grant["access_token"]}, str(grant["tenant"]["id"]), str(grant["user"]["id"]))
+    tokens = {"owner": str(grant["access_token"])}
+    return Party(side, tokens, str(grant["tenant"]["id"]), str(grant["user"]["id"]), str(grant["refresh_token"]))
+
+
+async def sign_out(http: httpx.AsyncClient, *parties: Party) -> None:
+    """A probe that goes on for months leaves no list of sign-ins."""
+    for party in parties:
+        await http.post("/auth/logout", json={"refresh_token": party.refresh_token})
 
 
 async def plant(

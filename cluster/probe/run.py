@@ -7,7 +7,7 @@ import httpx
 
 from cluster.probe.http_surface import HttpSurface
 from cluster.probe.marks import Marks, Report
-from cluster.probe.planting import Canaries, Party, ProbeFailed, load_or_new, plant, save, sign_in
+from cluster.probe.planting import Canaries, Party, ProbeFailed, load_or_new, plant, save, sign_in, sign_out
 from cluster.probe.socket_surface import SocketSurface
 
 WAIT_SECONDS = 60.0
@@ -41,9 +41,10 @@ async def probe(
             {f"the {name}": value for name, value in a.ids.items()},
         )
         await HttpSurface(http, marks, report).look(a, b)
+        await SocketSurface(socket_url, marks, report).look(a, b, canaries.topic, wait_seconds)
+        await sign_out(http, a, b)
     except httpx.HTTPError as error:
         raise ProbeFailed(f"The platform does not answer ({type(error).__name__}).") from error
-    await SocketSurface(socket_url, marks, report).look(a, b, canaries.topic, wait_seconds)
     if rows is not None:
         for who, tenant_id in (("tenant B", b.tenant_id), ("nobody", None)):
             read, showing = await rows.tables_showing(tenant_id, list(canaries.words.values()), a.tenant_id)

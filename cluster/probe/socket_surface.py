@@ -76,6 +76,9 @@ class SocketSurface:
             question = {"type": "message", "id": str(uuid4()), "text": f"What is the code word of {topic}?"}
             await socket.send(json.dumps(question))
             frames = await self._listen(socket, "retrieval", "owner", answer_seconds, until=_ENDS)
+            if not frames or frames[-1]["type"] != "done":
+                # Its plan may be used up, or no model runs.
+                self._report.missing.append("an answer of tenant B's bot")
             text = "".join(str(frame.get("text", "")) for frame in frames)
             self._report.add("retrieval", "owner", self._marks.found_in(text))
 
