@@ -70,7 +70,7 @@ async def each(texts: list[str], work: Any) -> int:
     return sum(await asyncio.gather(*map(one, texts)))
 
 
-@pytest.mark.timeout(300)
+@pytest.mark.timeout(600)
 async def test_every_string_comes_back_unchanged(rig: GatewayRig, chat: Chat) -> None:
     tenant, bot = chat.tenant, chat.bot
     stored = await store_turn(rig, chat, "How long?")
@@ -115,7 +115,7 @@ async def test_every_string_comes_back_unchanged(rig: GatewayRig, chat: Chat) ->
     assert titles == {}
 
 
-@pytest.mark.timeout(300)
+@pytest.mark.timeout(600)
 async def test_names_of_people_and_things(rig: GatewayRig, chat: Chat) -> None:
     """Where blank text is no name, it is refused too."""
     tenant = chat.tenant
@@ -146,7 +146,7 @@ async def test_names_of_people_and_things(rig: GatewayRig, chat: Chat) -> None:
         assert (await tenant.call("DELETE", f"/chatbots/{made['id']}")).status_code == 204
 
 
-@pytest.mark.timeout(300)
+@pytest.mark.timeout(600)
 async def test_questions_arrive_as_they_were_asked(socket_rig: SocketRig, chat: Chat) -> None:
     rig = socket_rig.rig
     sent: dict[str, str] = {}
@@ -186,7 +186,7 @@ def text_places(
         yield at
 
 
-@pytest.mark.timeout(300)
+@pytest.mark.timeout(600)
 async def test_no_text_field_of_any_operation_breaks_anything(rig: GatewayRig) -> None:
     """From the OpenAPI document, so that a new field cannot be forgotten."""
     tenant = await rig.register()
