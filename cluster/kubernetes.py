@@ -30,6 +30,7 @@ REQUIRED_SECRETS = {
     "REDIS_URL": "redis-url",
     "LOQUENT_OBJECT_STORE_URL": "object-store-url",
     "LOQUENT_SECRET_KEY": "secret-key",
+    "LOQUENT_MASTER_KEYS": "master-keys",
     "STRIPE_API_KEY": "stripe-api-key",
     "STRIPE_WEBHOOK_SECRET": "stripe-webhook-secret",
 }
@@ -242,9 +243,7 @@ def _environment(flags: dict[str, str]) -> list[Document]:
 
 
 def _secret(key: str, *, optional: bool = False) -> Document:
-    reference: Document = {"name": SECRET, "key": key}
-    if optional:
-        reference["optional"] = True
+    reference: Document = {"name": SECRET, "key": key} | ({"optional": True} if optional else {})
     return {"valueFrom": {"secretKeyRef": reference}}
 
 

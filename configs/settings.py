@@ -76,6 +76,12 @@ class Settings(BaseSettings):
         SecretStr(""), description="Signs tokens and authenticates processes; made and kept in data_dir when unset."
     )
 
+    master_keys: SecretStr = Field(
+        SecretStr(""),
+        description="Wrap the tenants' data keys: `id:64 hexadecimal digits`, the newest first, with commas between; "
+        "made and kept in data_dir when unset.",
+    )
+
     access_token_minutes: int = Field(15, ge=1)
     refresh_token_days: int = Field(30, ge=1, description="How long a sign-in lives that is not used.")
     sign_in_days: int = Field(90, ge=1, description="How long a sign-in lives however often it is used.")

@@ -61,6 +61,8 @@ class Action(StrEnum):
     STAFF_READ = "staff.read"
     TENANT_SUSPEND = "tenant.suspend"
     TENANT_RESUME = "tenant.resume"
+    KEY_ROTATE = "key.rotate"
+    KEY_REWRAP = "key.rewrap"
 
 
 class ActorKind(StrEnum):
@@ -72,6 +74,8 @@ class ActorKind(StrEnum):
     STRIPE = "stripe"
     STAFF = "staff"
     """Somebody of the platform itself."""
+    OPERATOR = "operator"
+    """Whoever runs the `loquent` command on the server."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,9 +7,10 @@ AppError
 │   └── QuotaExceeded         ├── TooLarge 413              │   ├── AlreadyExists
 ├── UnsupportedMedia 415      ├── Unprocessable 422         │   ├── TurnRunning
 ├── RateLimited 429           ├── EngineFailed 502          │   ├── TurnNotRunning
-└── Unavailable 503           │                             │   ├── SessionClosed
-                              │                             │   └── StaleEpoch
-Below Forbidden: WrongCode, MfaEnrolmentRequired.
+├── Unavailable 503           │                             │   ├── SessionClosed
+└── Unreadable 410            │                             │   └── StaleEpoch
+    └── Erased                │
+Below Forbidden: WrongCode, MfaEnrolmentRequired, TenantSuspended.
 """
 
 from typing import Any, ClassVar
@@ -93,6 +94,16 @@ class SessionClosed(Conflict):
 
 class StaleEpoch(Conflict):
     code, default = "stale_epoch", "The conversation moved to another process; try again."
+
+
+class Unreadable(AppError):
+    """Stored content that does not open: it was altered, moved, or its key is gone."""
+
+    status, code, default = 410, "unreadable", "This content cannot be read any more."
+
+
+class Erased(Unreadable):
+    code, default = "erased", "This content was erased, and its key with it."
 
 
 class TooLarge(AppError):

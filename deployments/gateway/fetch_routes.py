@@ -20,17 +20,19 @@ from deployments.gateway.upload import UploadedFile, display_name
 from domain.ids import ChatbotId
 from domain.text import clean_text
 from domain.web_address import MAX_CHARS
-from pipelines.parsing.registry import EXTENSIONS, PARSERS
+from pipelines.parsing.registry import EXTENSIONS
 from storage.postgres.chatbots import Chatbots
 from storage.postgres.database import tenant_tx
 from storage.web import Fetched
 
 router = APIRouter(tags=["knowledge"])
 
-_MEDIA_TYPES = frozenset((*PARSERS, "application/octet-stream", "application/xhtml+xml", "binary/octet-stream"))
+_MEDIA_TYPES = frozenset(
+    (*EXTENSIONS.values(), "application/octet-stream", "application/xhtml+xml", "binary/octet-stream")
+)
 """What servers call the files that we can read. The content is looked at all the same."""
-# The first ending of each type.
-_EXTENSION_OF = {kind: ending for ending, kind in reversed(EXTENSIONS.items())} | {"application/xhtml+xml": "xhtml"}
+# The first ending of each is its usual one.
+_EXTENSION_OF = {media: ending for ending, media in reversed(EXTENSIONS.items())} | {"application/xhtml+xml": "xhtml"}
 _ENDING = re.compile(r"\.([A-Za-z0-9]{1,12})$")
 
 

@@ -17,11 +17,13 @@ from domain.errors import NotFound
 from domain.ids import ChatbotId, TenantId
 from pipelines.embed_stage import EmbedPool
 from pipelines.work import EmbeddedDocument, FailedDocument, WorkItem
-from storage.blobs import BlobStore, original_key
+from storage.blobs import ORIGINAL, BlobStore, original_key
 from storage.postgres.database import system_tx
 from storage.postgres.documents import Documents
+from storage.postgres.tenant_keys import keys_of
 from storage.vectors.store import VectorStore
 from tests.fixtures.conditions import eventually
+from tests.fixtures.database import MASTER_KEYS
 from tests.fixtures.knowledge import KnowledgeBase
 
 Bot = tuple[TenantId, ChatbotId]
@@ -67,7 +69,7 @@ def pipeline(monkeypatch: pytest.MonkeyPatch) -> ScriptedPipeline:
 
 @pytest.fixture
 async def supervisor(knowledge: KnowledgeBase, pipeline: ScriptedPipeline) -> AsyncIterator[IngestionSupervisor]:
-    settings = Settings(object_store_url=knowledge.objects_url, profile="test")
+    settings = Settings(object_store_url=knowledge.objects_url, profile="test", master_keys=MASTER_KEYS)
     supervisor = IngestionSupervisor(settings, knowledge.urls)
     yield supervisor
     await supervisor.close()
@@ -145,7 +147,8 @@ async def test_a_document_deleted_while_in_work_leaves_nothing(
     assert await vectors.count(*bot, kept.id) == 1
     with pytest.raises(NotFound):
         await blobs.get(original_key(bot[0], deleted.id))
-    assert await blobs.get(original_key(bot[0], kept.id)) == b"kept"
+    keys = (await keys_of(knowledge.db, bot[0])).for_document(kept.id)
+    assert keys.open(ORIGINAL, await blobs.get(original_key(bot[0], kept.id))) == b"kept"
 
 
 async def test_a_chatbot_deleted_while_its_document_is_in_work_leaves_nothing(

@@ -19,6 +19,7 @@ NO_TENANT = {"users", "webhook_inbox", "audit_anchors", "schema_migrations", "ac
 
 SEED = """
 insert into tenants (id, name) values (%(tenant)s, 'Example');
+insert into tenant_keys (tenant_id, version, master_key_id, wrapped) values (%(tenant)s, 1, 'test', 'x');
 insert into users (id, email, password_hash) values (%(user)s, %(user)s::text || '@example.com', 'x');
 insert into memberships (tenant_id, user_id, role) values (%(tenant)s, %(user)s, 'owner');
 insert into sign_ins (tenant_id, id, user_id, method, user_agent, expires_at)
