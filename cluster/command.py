@@ -4,19 +4,17 @@ import json
 import os
 import signal
 import time
-from collections.abc import Callable
 from importlib.metadata import version as installed_version
 from pathlib import Path
 from typing import Annotated
 from uuid import UUID
 
 import typer
-from pydantic import ValidationError
-from rich.console import Console
 
 from cluster.embedded.process import SetupError
+from cluster.keys_command import keys_app
 from cluster.runtime import end_leftovers, load_state, only_one, process_of
-from configs.settings import Settings
+from cluster.terminal import console, end_well, fail, running_url, settings
 from domain.staff import StaffRole
 
 app = typer.Typer(help="Loquent: chatbots that answer from your documents.", no_args_is_help=True, add_completion=False)
@@ -24,26 +22,9 @@ audit_app = typer.Typer(help="The audit log.", no_args_is_help=True)
 app.add_typer(audit_app, name="audit")
 staff_app = typer.Typer(help="The platform's own staff.", no_args_is_help=True)
 app.add_typer(staff_app, name="staff")
-keys_app = typer.Typer(help="Keys that encrypt what is stored.", no_args_is_help=True)
 app.add_typer(keys_app, name="keys")
-console = Console()
 
 STOP_SECONDS = 90.0
-
-
-def settings() -> Settings:
-    try:
-        return Settings()
-    except ValidationError as error:
-        first = error.errors()[0]
-        name = "LOQUENT_" + "_".join(str(part) for part in first["loc"]).upper()
-        raise fail(f"The setting {name} is not valid: {first['msg']}.") from None
-
-
-def fail(sentence: str) -> typer.Exit:
-    """Show one sentence and end with status 1."""
-    console.print(f"[bold red]✗[/bold red] {sentence}", highlight=False)
-    return typer.Exit(1)
 
 
 @app.command()
@@ -197,7 +178,7 @@ def grant_staff_role(
     """Make somebody staff, or change their role."""
     from cluster.staff_command import grant_staff
 
-    _end_well(lambda: grant_staff(settings(), email, role, console))
+    end_well(lambda: grant_staff(settings(), email, role, console))
 
 
 @staff_app.command("revoke")
@@ -205,7 +186,7 @@ def revoke_staff_role(email: Annotated[str, typer.Argument(help="Of somebody who
     """They are no staff from their next request on."""
     from cluster.staff_command import revoke_staff
 
-    _end_well(lambda: revoke_staff(settings(), email, console))
+    end_well(lambda: revoke_staff(settings(), email, console))
 
 
 @staff_app.command("list")
@@ -213,79 +194,29 @@ def list_staff_roles() -> None:
     """Show who is staff."""
     from cluster.staff_command import list_staff
 
-    _end_well(lambda: list_staff(settings(), console))
+    end_well(lambda: list_staff(settings(), console))
 
 
-@keys_app.command("list")
-def list_keys(
-    tenant: Annotated[UUID | None, typer.Option(help="Id of one tenant; all of them when not given.")] = None,
+@app.command()
+def probe(
+    url: Annotated[str, typer.Option(help="Of the platform; the installation of this folder when not given.")] = "",
+    every: Annotated[float, typer.Option(help="Go on, with so many seconds between two runs.")] = 0.0,
+    remove: Annotated[bool, typer.Option("--remove", help="Delete what the probe has planted.")] = False,
 ) -> None:
-    """Show the versions of the tenants' keys, and the master key that wraps each."""
-    from cluster.keys import show_keys
-
-    _end_well(lambda: show_keys(settings(), tenant, console))
-
-
-@keys_app.command("rotate")
-def rotate_tenant_keys(
-    tenant: Annotated[UUID | None, typer.Argument(help="Id of the tenant.")] = None,
-    everybody: Annotated[bool, typer.Option("--all", help="Every tenant that has a key.")] = False,
-) -> None:
-    """Make a new version of a tenant's key; the platform seals everything anew, then the older version goes."""
-    from cluster.keys import rotate_keys
-
-    if (tenant is None) != everybody:
-        raise fail("Name a tenant, or say --all.")
-    _end_well(lambda: rotate_keys(settings(), tenant, console))
-
-
-@keys_app.command("add-master")
-def add_master() -> None:
-    """Put a new master key before the one in the data folder; it counts from the next `loquent up` on."""
-    from cluster.key_file import add_master_key
+    """Plant words in one tenant and look for them from another; status 1 when one is found, 2 when it cannot look."""
+    from cluster.probe_command import remove_canaries, run_probe
 
     try:
-        name = add_master_key(settings())
+        if remove:
+            remove_canaries(url or running_url(), settings(), console)
+        elif not run_probe(url or running_url(), settings(), every, console, local=not url):
+            raise typer.Exit(1)
     except SetupError as error:
-        raise fail(str(error)) from None
-    console.print(f"The newest master key is {name}; restart Loquent, then run `loquent keys rotate-master`.")
-
-
-@keys_app.command("rotate-master")
-def rotate_master() -> None:
-    """Wrap every tenant's keys with the newest master key; the platform must know it already."""
-    from cluster.keys import rewrap_keys
-
-    _end_well(lambda: rewrap_keys(settings(), console))
-
-
-@keys_app.command("reseal")
-def reseal() -> None:
-    """Seal at once what is in clear or sealed with an older key; the platform does it by itself every hour."""
-    from cluster.keys import reseal_now
-
-    _end_well(lambda: reseal_now(settings(), console))
-
-
-def _end_well(work: Callable[[], bool | None]) -> None:
-    """Status 1 when the work says False, with one sentence when it could not be done."""
-    try:
-        well = work()
-    except SetupError as error:
-        raise fail(str(error)) from None
-    if well is False:
-        raise typer.Exit(1)
+        fail(str(error))
+        raise typer.Exit(2) from None
 
 
 @app.command()
 def version() -> None:
     """Show the version."""
     console.print(installed_version("loquent"))
-
-
-def running_url() -> str:
-    """Address of the installation of this folder."""
-    state = load_state(settings().root)
-    if state is None or not state.ready or process_of(state.pid, state.created) is None:
-        raise fail("Loquent is not running here; `loquent up` starts it.")
-    return state.url

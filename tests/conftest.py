@@ -26,7 +26,16 @@ pytest_plugins = [
     "tests.fixtures.web_server",
 ]
 
-ORDER = ("unit", "test_architecture.py", "migration", "integration", "acceptance", "faults")
+ORDER = (
+    "unit",
+    "test_architecture.py",
+    "test_asvs.py",
+    "test_secrets.py",
+    "migration",
+    "integration",
+    "acceptance",
+    "faults",
+)
 """What is quick and explains a failure best comes first; the whole platform runs at the end, with little beside it."""
 
 

@@ -35,7 +35,7 @@ class WrongPassword(InvalidInput):
     code, default = "wrong_password", "The old password is wrong."
 
 
-@router.post("/auth/password/forgot", status_code=202, openapi_extra=PUBLIC)
+@router.post("/auth/password/forgot", status_code=202, response_class=Response, openapi_extra=PUBLIC)
 async def forgot(body: ForgotBody, services: Services, client: Client) -> Response:
     """Mail a link for a new password, if there is such an account; whoever asks does not learn whether.
 
@@ -120,7 +120,7 @@ async def verify(body: LinkBody, services: Services, origin: AnonymousOrigin) ->
     return Response(status_code=204)
 
 
-@router.post("/auth/email/resend", status_code=202)
+@router.post("/auth/email/resend", status_code=202, response_class=Response)
 async def resend(services: Services, principal: CurrentPrincipal) -> Response:
     """Mail the link once more; nothing where the address is proven."""
     async with system_tx(services.db) as tx:
