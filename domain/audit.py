@@ -36,6 +36,8 @@ class Action(StrEnum):
     SESSION_DELETE = "session.delete"
     PLAN_CHECKOUT = "plan.checkout"
     PLAN_CHANGE = "plan.change"
+    REVIEW_APPROVE = "review.approve"
+    REVIEW_REJECT = "review.reject"
     AUDIT_EXPORT = "audit.export"
 
 

@@ -23,11 +23,13 @@ class Permission(StrEnum):
     CONVERSATIONS_DELETE = "conversations.delete"
     FEEDBACK_READ = "feedback.read"
     FEEDBACK_WRITE = "feedback.write"
+    REVIEWS_READ = "reviews.read"
+    REVIEWS_DECIDE = "reviews.decide"
 
 
 P = Permission
 # Whoever reads a conversation needs the names of its bot and the passages that it cites.
-_READER = frozenset((P.CHATBOTS_READ, P.DOCUMENTS_READ, P.CONVERSATIONS_READ, P.FEEDBACK_READ))
+_READER = frozenset((P.CHATBOTS_READ, P.DOCUMENTS_READ, P.CONVERSATIONS_READ, P.FEEDBACK_READ, P.REVIEWS_READ))
 PERMISSIONS: Mapping[Role, frozenset[Permission]] = MappingProxyType(
     {
         Role.OWNER: frozenset(P),
@@ -42,7 +44,7 @@ PERMISSIONS: Mapping[Role, frozenset[Permission]] = MappingProxyType(
             P.FEEDBACK_WRITE,
         },
         Role.ANALYST: _READER,
-        Role.AGENT: _READER | {P.CONVERSATIONS_REPLY, P.FEEDBACK_WRITE},
+        Role.AGENT: _READER | {P.CONVERSATIONS_REPLY, P.FEEDBACK_WRITE, P.REVIEWS_DECIDE},
         Role.BILLING: frozenset((P.BILLING_READ, P.BILLING_MANAGE)),
     }
 )

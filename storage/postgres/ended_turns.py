@@ -26,6 +26,8 @@ class EndedTurn:
     answer: str
     citations: tuple[Citation, ...]
     usage: Usage
+    guard: str | None = None
+    """The verdict of the bot's checks."""
 
 
 async def ended_turn(tx: Transaction, tenant_id: TenantId, session_id: SessionId, turn_id: TurnId) -> EndedTurn:
@@ -34,7 +36,7 @@ async def ended_turn(tx: Transaction, tenant_id: TenantId, session_id: SessionId
     if row is None:
         raise NotFound("There is no such turn.")
     citations: tuple[Citation, ...] = ()
-    if row["message_id"] is not None:
+    if row["message_id"] is not None and row["withheld_at"] is None:
         citations = await _citations(tx, tenant_id, row["message_id"])
     return EndedTurn(
         id=row["id"],
@@ -43,9 +45,10 @@ async def ended_turn(tx: Transaction, tenant_id: TenantId, session_id: SessionId
         model=row["model"] or "",
         error_code=row["error_code"],
         message_id=row["message_id"],
-        answer=row["content"] or "",
+        answer="" if row["withheld_at"] else row["content"] or "",
         citations=citations,
         usage=Usage(row["prompt_tokens"], row["completion_tokens"], row["cached_tokens"]),
+        guard=row["guard_verdict"],
     )
 
 

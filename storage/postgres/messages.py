@@ -117,7 +117,8 @@ class Messages:
         )
         versions = {row["parent_turn_id"]: tuple(TurnId(version) for version in row["versions"]) for row in siblings}
         citations = await self._citations(
-            tenant_id, [row["id"] for row in rows if row["role"] == MessageRole.ASSISTANT]
+            tenant_id,
+            [row["id"] for row in rows if row["role"] == MessageRole.ASSISTANT and row["withheld_at"] is None],
         )
         return [_message(row, versions[row["parent_turn_id"]], tuple(citations[row["id"]])) for row in rows]
 
@@ -149,7 +150,7 @@ def _message(row: DictRow, versions: tuple[TurnId, ...], citations: tuple[Citati
         session_id=SessionId(row["session_id"]),
         turn_id=TurnId(row["turn_id"]),
         role=MessageRole(row["role"]),
-        content=row["content"],
+        content="" if row["withheld_at"] else row["content"],
         client_id=row["client_id"],
         state=TurnState(row["state"]),
         parent_turn_id=row["parent_turn_id"],
@@ -159,4 +160,5 @@ def _message(row: DictRow, versions: tuple[TurnId, ...], citations: tuple[Citati
         feedback=Feedback(Rating(row["rating"]), row["comment"], row["rated_at"]) if rated else None,
         delivered_at=row["delivered_at"],
         created_at=row["created_at"],
+        withheld=row["withheld_at"] is not None,
     )

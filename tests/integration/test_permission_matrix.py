@@ -6,7 +6,7 @@ from uuid import UUID, uuid4
 from domain.ids import TenantId, UserId, new_uuid
 from domain.permissions import PERMISSIONS, Permission
 from domain.tenancy import Principal, Role
-from storage.postgres.database import system_tx
+from storage.postgres.database import system_tx, tenant_tx
 from tests.fixtures.gateway import Chat, GatewayRig, SocketRig
 from tests.fixtures.stored_turns import store_turn, tenant_id_of
 
@@ -18,6 +18,8 @@ BODIES: dict[tuple[str, str], dict[str, Any]] = {
     ("put", "/chatbots/{chatbot_id}/sessions/{session_id}/messages/{message_id}/feedback"): {"json": {"rating": "up"}},
     ("post", "/knowledgebase/{chatbot_id}/upload"): {"files": {"files": ("a.txt", b"Twelve months.", "text/plain")}},
     ("get", "/knowledgebase/{chatbot_id}/documents/{document_id}/passage"): {"params": {"start": 0, "end": 1}},
+    ("post", "/reviews/{review_id}/approve"): {"json": {}},
+    ("post", "/reviews/{review_id}/reject"): {"json": {}},
     ("post", "/subscriptions"): {"json": {"plan": "pro"}},
 }
 """What an operation needs to get as far as its permission and its ids."""
@@ -31,6 +33,11 @@ SEED = (
     values (%(tenant)s, %(session)s, %(bot)s, %(visitor)s)""",
 )
 
+REVIEW = """insert into reviews (tenant_id, id, chatbot_id, session_id, turn_id, message_id, place, check_name,
+                                    outcome, score)
+    select tenant_id, %(id)s, chatbot_id, session_id, id, user_message_id, 'input', 'injection', 'flagged', 0.8
+    from turns where tenant_id = %(tenant)s and id = %(turn)s"""
+
 
 async def world(rig: GatewayRig, chat: Chat) -> dict[str, str]:
     """New targets in the chat's tenant, by the names that paths use."""
@@ -40,7 +47,11 @@ async def world(rig: GatewayRig, chat: Chat) -> dict[str, str]:
             await tx.execute(statement.encode(), {**ids, "tenant": tenant_id_of(chat)})
     stored = await store_turn(rig, Chat(chat.tenant, str(ids["bot"]), str(ids["session"])), "How long?")
     assert stored.answer is not None
+    review = new_uuid()
+    async with tenant_tx(rig.services.db, tenant_id_of(chat)) as tx:
+        await tx.execute(REVIEW.encode(), {**ids, "tenant": tenant_id_of(chat), "id": review, "turn": stored.turn})
     return {
+        "review_id": str(review),
         **{f"{name}_id": str(value) for name, value in ids.items()},
         "chatbot_id": str(ids["bot"]),
         "turn_id": stored.turn,

@@ -10,8 +10,8 @@ delete from feedback where tenant_id = %(tenant_id)s and message_id = %(message_
 
 -- name: list
 -- A chatbot's ratings, newest first, with the beginnings of what was asked and answered.
-select f.message_id, a.session_id, a.turn_id, f.rating, f.comment, left(q.content, 300) as question,
-       left(a.content, 300) as answer, f.created_at, f.updated_at
+select f.message_id, a.session_id, a.turn_id, f.rating, f.comment, case when q.withheld_at is null then left(q.content, 300) else '' end as question,
+       case when a.withheld_at is null then left(a.content, 300) else '' end as answer, f.created_at, f.updated_at
 from feedback f
 join messages a on a.tenant_id = f.tenant_id and a.id = f.message_id
 join turns t on t.tenant_id = a.tenant_id and t.id = a.turn_id

@@ -92,7 +92,7 @@ select q.content as question, a.content as answer
 from line
 join messages q on q.tenant_id = %(tenant_id)s and q.id = line.user_message_id
 join messages a on a.tenant_id = %(tenant_id)s and a.turn_id = line.id and a.role = 'assistant'
-where line.depth > 0 and a.content <> ''
+where line.depth > 0 and a.content <> '' and a.withheld_at is null and q.withheld_at is null
 order by line.depth;
 
 -- name: begin
@@ -139,7 +139,7 @@ values (%(tenant_id)s, %(message_id)s, %(position)s, %(document_id)s, %(document
 
 -- name: ended_turn
 -- A finished turn with its answer, for a client that comes back after it ended.
-select t.id, t.epoch, t.state, t.model, t.error_code, m.id as message_id, m.content,
+select t.id, t.epoch, t.state, t.model, t.error_code, t.guard_verdict, m.id as message_id, m.content, m.withheld_at,
        coalesce(u.prompt_tokens, 0) as prompt_tokens, coalesce(u.completion_tokens, 0) as completion_tokens,
        coalesce(u.cached_tokens, 0) as cached_tokens
 from turns t
