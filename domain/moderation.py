@@ -5,7 +5,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import lru_cache
 
-from domain.guarding.plain_text import plain
+from domain.guarding.plain_text import both
 
 TERM_REFUSAL = "I cannot help with that."
 
@@ -29,7 +29,7 @@ class RuleGuard:
         """The refusal of the first rule that matches, or None; `terms` are words that are refused as well."""
         if not text.isascii():
             # Also as its reader takes it: look-alikes and invisible characters hide nothing.
-            text = f"{text}\n{plain(text)}"
+            text = f"{text}\n{both(text)}"
         for rule in self._rules:
             if rule.pattern.search(text):
                 return rule.refusal

@@ -24,7 +24,7 @@ _PLUS = re.compile(r"\+\d[\d ()./\u00a0-]{5,22}\d(?!\d)")
 _NATIONAL = re.compile(r"(?<![\w+])\(?\d[\d ()./\u00a0-]{5,18}\d(?!\w)")
 _IP4 = re.compile(r"(?<![\d.])\d{1,3}(?:\.\d{1,3}){3}(?![\d.]*\d)")
 _IP6 = re.compile(r"(?<![\w:])[0-9A-Fa-f:]{2,39}(?![\w:])")
-_OPEN_DIGITS = re.compile(rf"[+(]?\d(?:[\d()/]|{_GAP})*$")
+_OPEN_DIGITS = re.compile(rf"(?:[+(]?\d(?:[\d()/]|{_GAP})*|[+(])$")
 _OPEN_HEX = re.compile(r"(?<![\w:])[0-9A-Fa-f:.]{1,45}$")
 _OPEN_IBAN = re.compile(r"(?<![A-Za-z0-9])[A-Za-z]{1,2}(?:\d{1,2}(?:[ \u00a0-]?[A-Za-z0-9])*[ \u00a0-]?)?$")
 _OPEN_EMAIL = re.compile(r"[A-Za-z0-9._%+\-]{1,64}(?:@[A-Za-z0-9.\-]*)?$")
@@ -53,11 +53,13 @@ def _cards(text: str) -> Iterator[Span]:
 def _card_from(groups: list[tuple[int, str]], first: int) -> int | None:
     """The group with which a card number that begins in group `first` ends."""
     digits, found = "", None
+    if unicodedata.digit(groups[first][1][0]) not in (2, 3, 4, 5, 6):
+        return None
     for index in range(first, len(groups)):
         if len(digits) + len(groups[index][1]) > 19:
             break
         digits += "".join(str(unicodedata.digit(char)) for char in groups[index][1])
-        if len(digits) >= 13 and digits[0] in "23456" and len(set(digits)) > 2 and luhn.is_valid(digits):
+        if len(digits) >= 13 and len(set(digits)) > 1 and luhn.is_valid(digits):
             found = index
     return found
 

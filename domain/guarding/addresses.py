@@ -12,7 +12,9 @@ _ADDRESS = re.compile(
     r"[a-z][a-z0-9+.-]{0,30}:[/\\]{2}|(?<![a-z0-9])www\.|(?:javascript|vbscript|mailto|xmpp):\S"
     r"|data:[a-z]+/[a-z0-9.+-]+[;,]"
 )
-_RAW = re.compile(r"(?:[A-Za-z][A-Za-z0-9+.-]{0,30}://|(?<![A-Za-z0-9])[wW]{3}\.)[^\s<>\"'`|(){}\[\]*]*")
+_RAW = re.compile(
+    r"(?:[A-Za-z][A-Za-z0-9+.-]{0,30}://|(?<![A-Za-z0-9])[wW]{3}\.|(?i:javascript|vbscript|mailto|xmpp|data):)[^\s<>\"'`|(){}\[\]*]*"
+)
 _AFTER = re.compile(r"[)\]}\"'`*_~.,;:!?|]*")
 _SCHEMES = ("https", "ftp", "www", "javascript", "vbscript", "data", "mailto", "xmpp")
 _BEGINNINGS = "|".join(sorted({name[:size] for name in _SCHEMES for size in range(1, len(name) + 1)}))

@@ -1,7 +1,7 @@
 """Scores how much a text tries to give orders to a language model: weighted signs, none of which decides alone."""
 
 from domain.guarding.injection_signs import SIGNS
-from domain.guarding.plain_text import plain
+from domain.guarding.plain_text import both
 
 MAX_CHARS = 64_000
 """What is longer is looked at in its beginning and its end."""
@@ -14,7 +14,7 @@ def injection_score(text: str) -> float:
     """
     if len(text) > MAX_CHARS:
         text = f"{text[: MAX_CHARS // 2]}\n{text[-MAX_CHARS // 2 :]}"
-    seen = plain(text)
+    seen = both(text)
     doubt = 1.0
     for weight, pattern in SIGNS:
         if pattern.search(seen):

@@ -37,7 +37,8 @@ SIGNS = (
     # Asking for the hidden.
     _sign(0.6, rf"\b(?:reveal|show|print|repeat|output|display|dump|recite|leak|disclose|expose|share|copy|summari[sz]e|translate|tell|give|write|list|state|quote|paste|say){_GAP % 4}(?:your|the|its) (?:{_HIDDEN} ){{1,3}}(?:prompt|instructions?|message|text|rules|guidelines|configuration)s?\b"),
     _sign(0.6, r"\b(?:reveal|show|print|repeat|output|dump|recite|leak|disclose|tell me|give me|what (?:is|are|was|were))\b.{0,20}\byour (?:system |initial |original )?(?:prompt|instructions|rules|guidelines|programming)\b"),
-    _sign(0.55, rf"\b(?:reveal|print|output|leak|disclose|expose|show|share|spell|encode|tell|give|what(?:'s| is| was)|say|repeat|hint|describe)\b.{{0,30}}\b(?:your|the) (?:hidden |secret |admin |system )?{_HELD}\b"),
+    _sign(0.55, rf"\b(?:reveal|print|output|leak|disclose|expose|show|share|spell|encode|tell|give|what(?:'s| is| was)|say|repeat|hint|describe)\b.{{0,30}}\b(?:your (?:hidden |secret |admin |system )?|the (?:hidden |secret |admin |system )){_HELD}\b"),
+    _sign(0.4, rf"\b(?:reveal|print|output|leak|disclose|expose|show|share|spell|encode|tell|give|what(?:'s| is| was)|say|repeat|hint|describe)\b.{{0,30}}\bthe {_HELD}\b"),
     _sign(0.6, r"\b(?:repeat|print|output|copy|recite|translate|summari[sz]e|encode|write) (?:back |out |down )?(?:all |everything|the |every )?(?:of )?(?:the )?(?:words?|text|lines?|sentences?|content|everything|messages?|conversation)?\W*(?:above|before this|prior to this|so far|you were given|starting with)"),
     _sign(0.4, r"\b(?:first|last|each|every|second|third) (?:letter|character|word|line|half)s? of (?:the|your) (?:\w+ )?(?:password|secret|key|prompt|instructions?|code)"),
     # Another role.

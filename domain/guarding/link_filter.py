@@ -265,10 +265,10 @@ class LinkFilter:
         """The word without addresses that are not allowed; a space first, where its left side would make one of it."""
         before = self._word
         if may_be_address(word) or may_be_address(before[-40:]):
-            if before and not self._addresses.clean(before + word):
-                self._apart()
             word, found = self._addresses.without(word)
             self.removed += found
+            if before and not self._addresses.clean(before + word):
+                self._apart()
         return word
 
     def _apart(self) -> None:

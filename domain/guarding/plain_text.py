@@ -30,9 +30,22 @@ def decoded(text: str) -> str:
     return plain(text)
 
 
-def plain(text: str) -> str:
-    """Lower case without invisible characters; compatibility forms and look-alikes become ASCII."""
+def folded(text: str) -> str:
+    """Lower case, without invisible characters and compatibility forms; every script stays itself."""
     if text.isascii():
         return text.lower()
-    text = unicodedata.normalize("NFKC", text.translate(INVISIBLE))
-    return text.lower().translate(_LOOK_ALIKES)
+    return unicodedata.normalize("NFKC", text.translate(INVISIBLE)).lower()
+
+
+def plain(text: str) -> str:
+    """As `folded`, and look-alikes become ASCII: other scripts are not readable afterwards."""
+    return text.lower() if text.isascii() else folded(text).translate(_LOOK_ALIKES)
+
+
+def both(text: str) -> str:
+    """Folded, and plain below it where that differs: for patterns that may be of any script."""
+    seen = folded(text)
+    if seen.isascii():
+        return seen
+    twin = seen.translate(_LOOK_ALIKES)
+    return seen if twin == seen else f"{seen}\n{twin}"

@@ -46,7 +46,8 @@ class Redactor:
     def feed(self, text: str) -> str:
         """What can be shown by now."""
         self.held += text
-        return self._release(max(self._check.pending(self.held), len(self.held) - LONGEST_WAIT))
+        cut = self._check.pending(self._before + self.held) - len(self._before)
+        return self._release(max(cut, len(self.held) - LONGEST_WAIT))
 
     def finish(self) -> str:
         return self._release(len(self.held))
@@ -66,9 +67,10 @@ class Redactor:
                 # It may be longer yet.
                 end = max(span.start, at)
                 break
-            # What was shown before anybody could know stays; the rest of the find goes.
-            parts += [window[at : max(span.start, at)], replacement(span)]
-            self.found += 1
+            if span.start >= known:
+                parts += [window[at : span.start], replacement(span)]
+                self.found += 1
+            # Of a find that goes on after the longest wait, the rest goes without a word.
             at = span.end
         parts.append(window[at:end])
         end = max(end, at)
