@@ -17,6 +17,7 @@ _GAP = "[ \u00a0\u2009\u200a\u202f\u200b-\u200d\u2060\ufeff.\\-\u2010-\u2015_*]"
 """What people, and answers that hide something, put between digits."""
 _DIGITS = re.compile(rf"\d+(?:{_GAP}{{1,3}}\d+)*")
 _GROUP = re.compile(r"\d+")
+_DIGIT = re.compile(r"\d")
 _IBAN = re.compile(r"(?<![A-Za-z0-9])[A-Za-z]{2}\d{2}(?:[ \u00a0-]?[A-Za-z0-9]){11,30}(?![A-Za-z0-9])")
 _LOCAL = re.compile(r"[A-Za-z0-9._%+\-]{1,64}$")
 _DOMAIN = re.compile(r"@[A-Za-z0-9](?:[A-Za-z0-9.\-]{0,250})\.[A-Za-z]{2,24}(?![A-Za-z0-9])")
@@ -59,7 +60,8 @@ def _card_from(groups: list[tuple[int, str]], first: int) -> int | None:
         if len(digits) + len(groups[index][1]) > 19:
             break
         digits += "".join(str(unicodedata.digit(char)) for char in groups[index][1])
-        if len(digits) >= 13 and len(set(digits)) > 1 and luhn.is_valid(digits):
+        sizes = {len(group) for _, group in groups[first : index + 1]}
+        if len(digits) >= 13 and (min(sizes) > 2 or len(sizes) == 1) and len(set(digits)) > 1 and luhn.is_valid(digits):
             found = index
     return found
 
@@ -138,6 +140,7 @@ class PersonalData:
         }
         self._finders = [finders[kind] for kind in kinds if kind != "email"]
         self._emails = "email" in kinds
+        self._digits_only = not {"iban", "ip"} & set(kinds)
         self._open = [
             pattern
             for pattern, of in (
@@ -148,19 +151,25 @@ class PersonalData:
             if of & set(kinds)
         ]
 
-    def find(self, text: str) -> list[Span]:
+    def find(self, text: str, since: int = 0) -> list[Span]:
         spans: list[Span] = []
         if self._emails and "@" in text:
             spans += _emails(text)
-        if any(map(str.isdigit, text)):
-            for finder in self._finders:
-                spans += finder(text)
+        # Most of them end with a digit.
+        if self._digits_only and not _DIGIT.search(text, since):
+            return spans
+        for finder in self._finders:
+            spans += finder(text)
         return sorted(spans, key=lambda span: (span.start, -span.end))
 
     def pending(self, text: str) -> int:
         cut = len(text)
+        start = max(0, cut - WINDOW)
+        last = text[-1:]
+        if last.isalnum() and not last.isdigit() and self._digits_only and not self._emails:
+            return cut
         for pattern in self._open:
-            if match := pattern.search(text, max(0, len(text) - WINDOW)):
+            if match := pattern.search(text, start):
                 cut = min(cut, match.start())
         if self._emails and (match := _OPEN_EMAIL.search(text, max(0, len(text) - 320))):
             cut = min(cut, match.start())

@@ -19,6 +19,7 @@ _AFTER = re.compile(r"[)\]}\"'`*_~.,;:!?|]*")
 _SCHEMES = ("https", "ftp", "www", "javascript", "vbscript", "data", "mailto", "xmpp")
 _BEGINNINGS = "|".join(sorted({name[:size] for name in _SCHEMES for size in range(1, len(name) + 1)}))
 _BEGINNING = re.compile(rf"(?:^|[^a-z0-9])(?:{_BEGINNINGS})$")
+_MARK = re.compile(r"[:/\\&]")
 _TRAILING = ".,;:!?_~"
 
 
@@ -34,10 +35,10 @@ def is_address(word: str) -> bool:
 
 def may_begin(word: str) -> bool:
     """Whether an address may begin in this word, which is not complete."""
-    if any(mark in word for mark in ":/\\&"):
+    if _MARK.search(word):
         return True
-    seen = decoded(word)
-    return "www" in seen or _BEGINNING.search(seen) is not None
+    seen = decoded(word[-12:])
+    return "ww" in seen or _BEGINNING.search(seen) is not None
 
 
 class Addresses:

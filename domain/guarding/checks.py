@@ -21,8 +21,8 @@ class Span:
 class SpanCheck(Protocol):
     """Finds parts of a text. Linear in its length; it never waits."""
 
-    def find(self, text: str) -> list[Span]:
-        """In order, not overlapping."""
+    def find(self, text: str, since: int = 0) -> list[Span]:
+        """In order, not overlapping; those that end before `since` may be left out, which saves looking for them."""
 
     def pending(self, text: str) -> int:
         """Where the end of `text` may be the beginning of a find; `len(text)` when it cannot."""

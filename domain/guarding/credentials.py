@@ -31,7 +31,9 @@ _ASSIGNMENT = re.compile(rf"\b{_NAME}{_EQUALS}([A-Za-z0-9+/=_.!@#$%^&~-]{{12,200
 _ASSIGNED = re.compile(rf"\b{_NAME}{_EQUALS}([^\s\"'`,;]{{0,200}})$", re.IGNORECASE)
 _HINT = re.compile(r"AKIA|ASIA|lq_|[sr]k[-_]|whsec_|AIza|gh[pousr]_|github_|glpat-|xox|hf_|eyJ|-----B")
 _NAMES = re.compile(r"key|secret|token|passw|pwd", re.IGNORECASE)
-_RUN = re.compile(r"[A-Za-z0-9_.-]*$")
+_RUN_CHARS = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_.-"
+_BEGINNINGS = frozenset(prefix[:size] for prefix in _PREFIXES for size in range(1, len(prefix)))
+_LONGEST_PREFIX = max(map(len, _PREFIXES))
 _ARMOUR = re.compile(r"-{1,5}(?:B(?:E(?:G(?:I(?:N[A-Z0-9 ]{0,40}-{0,5})?)?)?)?)?$")
 _WINDOW = 320
 MIN_BITS = 3.2
@@ -39,9 +41,10 @@ MIN_BITS = 3.2
 
 
 class Credentials:
-    def find(self, text: str) -> list[Span]:
+    def find(self, text: str, since: int = 0) -> list[Span]:
         spans = []
-        if _HINT.search(text):
+        # What waits begins with its hint.
+        if _HINT.search(text, since):
             for match in _KNOWN.finditer(text):
                 assert match.lastindex is not None
                 spans.append(Span(match.start(), match.end(), _LABELS[match.lastindex - 1]))
@@ -59,18 +62,18 @@ class Credentials:
             end = text.find("-----END", armour)
             if end < 0 or text.find("-----", end + 8) < 0:
                 return armour
-        base = max(0, len(text) - _WINDOW)
-        end_of_text = text[base:]
+        end_of_text = text[-_WINDOW:]
+        base = len(text) - len(end_of_text)
         cut = len(text)
-        if match := _ARMOUR.search(end_of_text):
+        if "-" in end_of_text[-60:] and (match := _ARMOUR.search(end_of_text, max(0, len(end_of_text) - 60))):
             cut = base + match.start()
-        run = _RUN.search(text, max(0, len(text) - 14_000))
-        if run is not None and run[0]:
-            word = run[0]
-            if word.startswith(_PREFIXES) or any(prefix.startswith(word) for prefix in _PREFIXES):
-                cut = min(cut, run.start())
-        if _NAMES.search(end_of_text) and (match := _ASSIGNED.search(end_of_text)):
-            cut = min(cut, base + match.start(1))
+        run = len(text.rstrip(_RUN_CHARS))
+        if run < len(text) and (text[run : run + _LONGEST_PREFIX] in _BEGINNINGS or text.startswith(_PREFIXES, run)):
+            cut = min(cut, run)
+        if (":" in end_of_text or "=" in end_of_text or "is" in end_of_text) and _NAMES.search(end_of_text):
+            match = _ASSIGNED.search(end_of_text)
+            if match is not None:
+                cut = min(cut, base + match.start(1))
         return cut
 
 

@@ -1,6 +1,6 @@
 """Scores how much a text tries to give orders to a language model: weighted signs, none of which decides alone."""
 
-from domain.guarding.injection_signs import SIGNS
+from domain.guarding.injection_signs import OTHER_SCRIPTS, SIGNS
 from domain.guarding.plain_text import both
 
 MAX_CHARS = 64_000
@@ -16,7 +16,7 @@ def injection_score(text: str) -> float:
         text = f"{text[: MAX_CHARS // 2]}\n{text[-MAX_CHARS // 2 :]}"
     seen = both(text)
     doubt = 1.0
-    for weight, pattern in SIGNS:
+    for weight, pattern in SIGNS if seen.isascii() else SIGNS + OTHER_SCRIPTS:
         if pattern.search(seen):
             doubt *= 1 - weight
     return 1 - doubt

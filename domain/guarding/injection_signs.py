@@ -64,12 +64,16 @@ SIGNS = (
     _sign(0.35, r"\b(?:hypothetical(?:ly)?|fiction(?:al)?|in a (?:movie|story|novel|game|dream)|for (?:a )?(?:research|educational|testing|security) purposes?)\b.{0,120}\b(?:no (?:rules|restrictions|limits)|without restrictions|bypass|secret|password|your (?:instructions|rules|prompt))"),
     _sign(0.35, r"\b(?:if|when|unless) you (?:don't|do not|refuse|fail|disobey|answer|comply|reveal)\b.{0,60}\b(?:shut ?down|deleted?|terminated?|punish|die|killed?|fired|lose|tip|pay|reward)"),
     # The first of these in other languages.
-    _sign(0.75, r"\b(?:ignorier\w*|vergiss\w*|missachte\w*|übergeh\w*)\b.{0,40}\b(?:anweisung|anordnung|instruktion|regel|befehl|vorgabe|prompt)"),
+    _sign(0.75, r"\b(?:ignorier\w*|vergiss\w*|missachte\w*|.bergeh\w*)\b.{0,40}\b(?:anweisung|anordnung|instruktion|regel|befehl|vorgabe|prompt)"),
     _sign(0.75, r"\b(?:ignore[sz]?|ignorez|oublie[sz]?|néglige[sz]?)\b.{0,40}\b(?:instructions|consignes|règles|directives|invites?)\b.{0,20}(?:préc|ant|ci-dessus|initial|donn|syst)?"),
     _sign(0.75, r"\b(?:ignor[ae]\w*|olvid[ae]\w*|dimentic[ah]\w*|esque[cç]\w*|desconsider\w*|omit[ae]|haz caso omiso)\b.{0,40}\b(?:instrucci[oó]n(?:es)?|istruzion[ei]|instru[cç][oõ]es|instru[cç][aã]o|indicaciones|[oó]rdenes|ordini|regole|reglas|regras)"),
+    _sign(0.75, r"\b(?:abaikan|lupakan)\b.{0,30}\b(?:instruksi|perintah|aturan)|\b(?:negeer|vergeet)\b.{0,30}\b(?:instructies|regels|opdrachten)"),
+)  # fmt: skip
+OTHER_SCRIPTS = (
+    # Overriding, where no word is ASCII.
     _sign(0.75, r"(?:игнорир\w*|забудь\w*|проигнорир\w*|не обращай)\W.{0,40}(?:инструкц|указани|правил|команд)"),
     _sign(0.75, r"(?:忽略|无视|無視|忘记|忘記|忽視|不要理会|取消).{0,15}(?:指令|指示|说明|說明|规则|規則|提示|命令|要求)"),
     _sign(0.75, r"(?:指示|命令|ルール|プロンプト|指令).{0,10}(?:無視|忘れ)|(?:지시|명령|규칙|프롬프트|지침).{0,12}(?:무시|잊)"),
     _sign(0.75, r"(?:تجاهل|انس).{0,30}(?:تعليمات|الأوامر|القواعد|التوجيهات)|(?:निर्देश|नियम|आदेश)\S{0,6}.{0,20}(?:अनदेखा|नज़रअंदाज़|भूल|अनदेखी)"),
-    _sign(0.75, r"(?:önceki|yukarıdaki).{0,20}(?:talimat|kural|komut).{0,20}(?:yok say|unut|görmezden)|\b(?:abaikan|lupakan)\b.{0,30}\b(?:instruksi|perintah|aturan)|\b(?:negeer|vergeet)\b.{0,30}\b(?:instructies|regels|opdrachten)"),
+    _sign(0.75, r"(?:önceki|yukarıdaki).{0,20}(?:talimat|kural|komut).{0,20}(?:yok say|unut|görmezden)"),
 )  # fmt: skip

@@ -15,6 +15,7 @@ from domain.guarding.link_hosts import MAX_URL, LinkHosts
 REACH = MAX_URL
 """How much text may wait for its end, in characters; what is longer is taken apart."""
 
+_ORDINARY = re.compile(r"[A-Za-z0-9 ,.;?'()]*")
 _PLAIN = re.compile(r"(?:[^\[\]<!\n]|!(?!\[))+")
 _LABEL = re.compile(r"!?\[((?:[^\[\]\n]|\n(?!\s*\n)){0,500})\]")
 _TOKEN = re.compile(r"\s+|\S+")
@@ -47,7 +48,22 @@ class LinkFilter:
 
     def feed(self, text: str) -> str:
         """What can be shown by now; the rest waits for the text that decides about it."""
+        if self._is_ordinary(text):
+            return text
         return self._run(self._held + text, final=False)
+
+    def _is_ordinary(self, text: str) -> bool:
+        """Whether these are words in the middle of a line, as most pieces of an answer: nothing has to be looked at."""
+        if self._held or self._fence or not self._line or self._apart_next or not _ORDINARY.fullmatch(text):
+            return False
+        _, space, last = text.rpartition(" ")
+        word = last if space else self._word + text
+        seen = (self._word[-3:] + text).lower()
+        if "ww" in seen or may_begin(word) or not _ORDINARY.fullmatch(self._word):
+            return False
+        self._word = word[-REACH:]
+        self._line = (self._line + text)[:80]
+        return True
 
     def finish(self) -> str:
         return self._run(self._held, final=True)

@@ -10,7 +10,7 @@ from domain.guarding.link_filter import LinkFilter
 from domain.guarding.redaction import Redactor, found_by
 from domain.guarding.report import GuardNote
 
-TAIL_CHARS = 1_000
+TAIL_CHARS = 240
 """How far back the rules look when new text comes: longer than any span that a rule describes."""
 
 

@@ -24,9 +24,11 @@ def redacted(text: str, spans: Sequence[Span]) -> str:
     return "".join([*parts, text[at:]])
 
 
-def found_by(checks: Sequence[SpanCheck], text: str) -> list[Span]:
+def found_by(checks: Sequence[SpanCheck], text: str, since: int = 0) -> list[Span]:
     """What all of them find, in order, without overlaps."""
-    spans = sorted((span for check in checks for span in check.find(text)), key=lambda span: (span.start, -span.end))
+    spans = sorted(
+        (span for check in checks for span in check.find(text, since)), key=lambda span: (span.start, -span.end)
+    )
     kept: list[Span] = []
     for span in spans:
         if not kept or span.start >= kept[-1].end:
@@ -58,7 +60,7 @@ class Redactor:
         known = len(self._before)
         window = self._before + self.held
         parts, at, end = [], known, known + cut
-        for span in found_by([self._check], window):
+        for span in found_by([self._check], window, known):
             if span.start >= end:
                 break
             if span.end <= at:

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import re
 from dataclasses import replace
 from pathlib import Path
 
@@ -245,7 +246,7 @@ async def test_naughty_strings_pass_through_every_check(naughty: list[str]) -> N
             guard = OutputGuard(chain, PROMPT)
             pieces = [guard.feed(text[at : at + size]) for at in range(0, len(text), size)]
             pieces.append(await guard.finish())
-            assert text.isspace() or not text or any(pieces)
+            assert len("".join(pieces)) >= len(re.sub(r"<[^>]*>|\W", "", text)) / 4
         assert not any(note.failure for note in report.notes)
 
 

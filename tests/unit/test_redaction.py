@@ -10,7 +10,7 @@ from domain.guarding.credentials import Credentials, is_noise
 from domain.guarding.redaction import Redactor, found_by, redacted
 
 EVERYTHING = PersonalData(("card", "iban", "email", "phone", "ssn", "ip"), "US")
-PEM = "-----BEGIN RSA PRIVATE KEY-----\nMIIEpAIBAAKCAQEA3Tz2mr7SZiAMfQyuvBjM9Oi\nZ1BjP5CE/Wm/Rr500P\n-----END RSA PRIVATE KEY-----"
+PEM = "-----BEGIN RSA PRIVATE KEY-----\nMIIEpAIBAAKCAQEA3Tz2mr7S\nZ1BjP5CE/Wm/Rr500P\n-----END RSA PRIVATE KEY-----"
 JWT = "eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiIxMjM0NTY3ODkwIn0.dozjgNryP4J3jVmNHl0w5N_XgL0n3I9PlFUP0THsR8U"
 SECRETS = {
     "access key": "AKIA" + "IOSFODNN7EXAMPLE",
@@ -70,7 +70,7 @@ def test_a_card_is_found_among_other_numbers() -> None:
 
 def test_what_only_looks_alike_stays() -> None:
     for text in (
-        "Order 4111 1111 1111 1112, part 1234567890123, 000-12-3456, 666-12-3456",
+        "Part 1234567890123, order 4111 1111 1111 1113, no. 7, 000-12-3456, 666-12-3456",
         "Version 1.2.3, 10:30, 2024-11-28, 3.14159, 12,000 pieces, a@b, AB12 CDEF",
         "DE89 3704 0044 0532 0130 01 is no account; 999.1.1.1 is no address",
     ):
