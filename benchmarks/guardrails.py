@@ -90,7 +90,7 @@ async def _times() -> dict[str, Any]:
         guard = OutputGuard(chain, INSTRUCTIONS)
         shown = "".join([guard.feed(piece) for piece in ANSWER]) + await guard.finish()
         marks.append(time.process_time())
-        assert shown == SENTENCE * 5 or shown == (SENTENCE * 5).rstrip()
+        assert shown == "".join(ANSWER)
         only_links = LinkFilter(())
         for piece in ANSWER:
             only_links.feed(piece)

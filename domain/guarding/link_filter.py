@@ -10,18 +10,14 @@ from collections.abc import Iterable
 
 from domain.guarding.addresses import REMOVED, Addresses, is_address, may_be_address, may_begin
 from domain.guarding.html_tags import kept_tag, shown_of_tag
-from domain.guarding.link_hosts import MAX_URL, LinkHosts
-
-REACH = MAX_URL
-"""How much text may wait for its end, in characters; what is longer is taken apart."""
+from domain.guarding.link_hosts import LinkHosts
+from domain.guarding.link_target import REACH, closing_place, target
 
 _ORDINARY = re.compile(r"[A-Za-z0-9 ,.;?'()]*")
 _PLAIN = re.compile(r"(?:[^\[\]<!\n]|!(?!\[))+")
 _LABEL = re.compile(r"!?\[((?:[^\[\]\n]|\n(?!\s*\n)){0,500})\]")
 _TOKEN = re.compile(r"\s+|\S+")
-_BRACKET, _ANGLE, _PARENTHESIS = re.compile(r"[\[\]]"), re.compile(r"[<>]"), re.compile(r"[()]|\n\n")
-_DEEPEST = 8
-"""How many parentheses an address may nest, so that hostile text costs no more than its length."""
+_BRACKET, _ANGLE = re.compile(r"[\[\]]"), re.compile(r"[<>]")
 _FENCE = re.compile(r"([ \t>*+\-0-9.)]{0,40})(`{1,60}|~{1,60})?")
 _OPENING = re.compile(r"(`{3,}|~{3,})([\w+#.:= -]{0,60})\n")
 _STRAY_FENCE = re.compile(r"[ \t>*+\-0-9.)]*(?:```|~~~)")
@@ -147,7 +143,7 @@ class LinkFilter:
         elif match.end() == len(text) and not final:
             return None
         elif text.startswith("(", match.end()):
-            close = self._destination(text, match.end(), final)
+            close = closing_place(text, match.end(), final)
             if close is None:
                 return None
             if close > 0:
@@ -159,7 +155,7 @@ class LinkFilter:
         inner = LinkFilter(self._hosts)
         shown = inner.feed(label) + inner.finish()
         self.removed += inner.removed
-        url = _target(destination)
+        url = target(destination)
         if self._hosts.allow(url):
             self._put(opening)
             self._put(shown)
@@ -179,13 +175,13 @@ class LinkFilter:
             return None
         following = text[at + 1 : at + 2]
         if following == "(":
-            close = self._destination(text, at + 1, final)
+            close = closing_place(text, at + 1, final)
             if close is None:
                 return None
             if close < 0:
                 self._put("] (")
                 return at + 2
-            url = _target(text[at + 2 : close])
+            url = target(text[at + 2 : close])
             if self._hosts.allow(url):
                 self._verbatim(f"]({url})")
             else:
@@ -198,18 +194,6 @@ class LinkFilter:
             return at + 2
         self._put("]")
         return at + 1
-
-    @staticmethod
-    def _destination(text: str, at: int, final: bool) -> int | None:
-        """The place of the `)` that closes the `(` at `at`; -1 when there is none, None when it may still come."""
-        depth = 0
-        for mark in _PARENTHESIS.finditer(text, at, at + REACH):
-            depth += {"(": 1, ")": -1}.get(mark[0], _DEEPEST)
-            if depth == 0:
-                return mark.start()
-            if depth > _DEEPEST:
-                return -1
-        return None if len(text) - at < REACH and not final else -1
 
     def _tag(self, text: str, at: int, final: bool) -> int | None:
         """HTML and `<address>`; `<` before anything else is less-than."""
@@ -302,9 +286,3 @@ class LinkFilter:
             self._line = lines[-1][:80]
         elif len(self._line) < 80:
             self._line = (self._line + text)[:80]
-
-
-def _target(inside: str) -> str:
-    """The address in the parentheses of a link: its first word, without angle brackets; a title goes."""
-    first = (inside.split() or [""])[0]
-    return first[1:-1] if first.startswith("<") and first.endswith(">") else first
