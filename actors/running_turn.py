@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 
 import structlog
 
@@ -13,6 +13,7 @@ from actors.turn_record import TurnRecord, citation_fields
 from domain.conversation import TurnState
 from domain.errors import AppError, StaleEpoch
 from domain.generation import Usage
+from domain.guarding.report import GuardReport
 from domain.ids import MessageId, new_uuid
 from domain.plans import Plan
 from domain.turn import AnswerEnded, AnswerText, StageReached, StopSignal, TurnInput, TurnPorts, run_turn
@@ -52,6 +53,7 @@ class RunningTurn:
         """Whether the task has had its first step: a cancellation before it would end the turn without a word."""
         self._started = asyncio.Event()
         self._reserved = 0
+        self._report = GuardReport()
         self._task: asyncio.Task[None] | None = None
 
     def start(self, ended: Callable[[], None], outcome: AnswerEnded | AppError | None = None) -> None:
@@ -111,8 +113,10 @@ class RunningTurn:
             if ended.citations:
                 live.publish("citations", citations=[citation_fields(citation) for citation in ended.citations])
             usage = [ended.usage.prompt_tokens, ended.usage.completion_tokens, ended.usage.cached_tokens]
-            live.end("done", message_id=str(message_id), state=ended.state.value, model=ended.model, usage=usage)
-            logger.info("turn.ended", state=ended.state.value, tokens=used)
+            verdict = ended.guard.verdict
+            done = {"message_id": str(message_id), "state": ended.state.value, "model": ended.model, "guard": verdict}
+            live.end("done", **done, usage=usage)
+            logger.info("turn.ended", state=ended.state.value, tokens=used, guard=verdict)
         except StaleEpoch:
             logger.info("turn.stale")
             live.abandon()
@@ -120,6 +124,9 @@ class RunningTurn:
             live.abandon()
         finally:
             self._budget.settle(self._reserved, used)
+            for note in self._report.notes:
+                if note.failure:
+                    logger.warning("guard.failed", **asdict(note))
 
     async def _answer(self) -> AnswerEnded:
         """Wait for the turn's place, then publish its events; between two events nothing is awaited, so that a stop
@@ -137,7 +144,8 @@ class RunningTurn:
         deadline = asyncio.get_running_loop().call_later(self._tools.timeout_seconds, self.stop, TurnState.INTERRUPTED)
         ended: AnswerEnded | None = None
         try:
-            async for event in run_turn(self._turn, self._tools.ports_of(self._turn.model, self._reserve), self._stop):
+            ports = self._tools.ports_of(self._turn.model, self._reserve)
+            async for event in run_turn(self._turn, ports, self._stop, self._report):
                 if isinstance(event, AnswerText):
                     self.live.publish("token", text=event.text, n=event.tokens)
                 elif isinstance(event, StageReached):
@@ -161,7 +169,9 @@ class RunningTurn:
     async def _fail(self, error: AppError) -> None:
         """Raises StaleEpoch."""
         live = self.live
-        await self._tools.record.fail(self._turn, live.session_id, live.epoch, TurnState.FAILED, error.code)
+        await self._tools.record.fail(
+            self._turn, live.session_id, live.epoch, TurnState.FAILED, error.code, self._report
+        )
         live.end("error", code=error.code, message=error.message)
 
     def _reserve(self, tokens: int) -> None:

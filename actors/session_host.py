@@ -11,6 +11,7 @@ import structlog
 
 from actors.announcements import Announcements
 from actors.fair_share import FairShare
+from actors.guarding.host_checks import host_checks
 from actors.live_turn import Event
 from actors.loops import repeat, run_until_closed
 from actors.node import stream_host
@@ -22,11 +23,10 @@ from actors.tenant_actor import HostParts, TenantActor
 from actors.turn_record import TurnRecord
 from configs.logs import configure_logs
 from configs.settings import Settings
-from configs.tables import load_models, load_moderation, load_plans
+from configs.tables import load_models, load_plans
 from domain.conversation import Question
 from domain.errors import InvalidInput, StaleEpoch, Unreadable
 from domain.ids import MessageId, SessionId, TenantId, TurnId
-from domain.moderation import RuleGuard
 from domain.placement import slot_of
 from domain.prompt import Window
 from domain.turn import TurnPorts
@@ -104,7 +104,7 @@ class SessionHost:
         self._planner = ServePlanner()
         self._retriever = LanceRetriever(ServeEmbedder(), settings.objects_url)
         self._generator = StreamGenerator(pool)
-        self._guard = RuleGuard((rule.name, rule.pattern, rule.refusal) for rule in load_moderation())
+        self._guard = await self._stack.enter_async_context(host_checks(settings))
         replay = ReplayLog(TurnEvents(events))
         self._parts = HostParts(
             tools=TurnTools(self._db, TurnRecord(self._db, self._table), self._ports, settings.turn_timeout_seconds),

@@ -10,12 +10,14 @@ from configs.tables import ModelTable
 from domain.conversation import Citation, TurnState
 from domain.errors import StaleEpoch, Unavailable
 from domain.events import EventKind
+from domain.guarding.report import GuardReport
 from domain.ids import MessageId, SessionId, TenantId, TurnId
 from domain.turn import AnswerEnded, TurnInput
 from storage.postgres.database import Database, tenant_tx
 from storage.postgres.ended_turns import EndedTurn, ended_turn
 from storage.postgres.ledger import Ledger
 from storage.postgres.outbox import Outbox
+from storage.postgres.reviews import Reviews
 from storage.postgres.turns import Turns
 
 log = structlog.get_logger()
@@ -61,6 +63,7 @@ class TurnRecord:
                         "cost_micro": cost,
                     },
                 )
+                await Reviews(tx, turn.tenant_id).record(turn.turn_id, ended.guard, message_id)
                 await turns.end(turn.turn_id, epoch, ended.state, model=ended.model, plan_reason=ended.plan_reason)
 
         async def stored() -> bool:
@@ -68,11 +71,21 @@ class TurnRecord:
 
         await _persist(commit, stored)
 
-    async def fail(self, turn: TurnInput, session_id: SessionId, epoch: int, state: TurnState, code: str) -> None:
+    async def fail(
+        self,
+        turn: TurnInput,
+        session_id: SessionId,
+        epoch: int,
+        state: TurnState,
+        code: str,
+        report: GuardReport | None = None,
+    ) -> None:
         """Close a turn that has no answer. As persistent as `complete`, and raises the same."""
 
         async def commit() -> None:
             async with tenant_tx(self._db, turn.tenant_id) as tx:
+                if report is not None:
+                    await Reviews(tx, turn.tenant_id).record(turn.turn_id, report)
                 await Turns(tx, turn.tenant_id).end(turn.turn_id, epoch, state, error_code=code)
 
         async def stored() -> bool:
@@ -143,6 +156,7 @@ def _done_fields(stored: EndedTurn) -> dict[str, object]:
         "message_id": str(stored.message_id),
         "state": stored.state.value,
         "model": stored.model,
+        "guard": stored.guard,
         "usage": [usage.prompt_tokens, usage.completion_tokens, usage.cached_tokens],
     }
 

@@ -15,7 +15,7 @@ from typing import Any
 
 import uvloop
 
-from benchmarks import chat_cost, chat_stream, fairness, first_token, growth, ingestion, sockets, streams
+from benchmarks import chat_cost, chat_stream, fairness, first_token, growth, guardrails, ingestion, sockets, streams
 from benchmarks.installation import Bench, scripted_installation
 
 RESULTS = Path(__file__).parent / "RESULTS.md"
@@ -48,6 +48,10 @@ BENCHMARKS: dict[str, Alone | OnInstallation] = {
     "sockets": OnInstallation("Memory of idle signed-in sockets against raw uvicorn", sockets.measure),
     "growth": OnInstallation("Time to first token with 10,000 tenants against 10", growth.measure, shared=False),
     "ingestion": Alone("Chunks per CPU-second from stored file to searchable against raw `encode`", ingestion.measure),
+    "guardrails": Alone(
+        "Guardrails: benign questions wrongly blocked, attacks found, time per turn",
+        lambda: uvloop.run(guardrails.measure()),
+    ),
     "streams": Alone(
         "Multiplexed streams between processes against a raw TCP echo", lambda: uvloop.run(streams.measure())
     ),

@@ -129,6 +129,14 @@ class Settings(BaseSettings):
         None, validation_alias=AliasChoices("ANTHROPIC_BASE_URL", "anthropic_base_url")
     )
 
+    moderation_api_key: SecretStr | None = Field(
+        None, description="Key of a moderation API; without one, bots that ask for it go by their `on_failure`."
+    )
+    moderation_base_url: str = Field(
+        "https://api.openai.com/v1", description="An API with OpenAI's `/moderations`, for the check `moderation_api`."
+    )
+    moderation_model: str = "omni-moderation-latest"
+
     stripe_api_key: SecretStr = Field(
         SecretStr("sk_test_loquent"), validation_alias=AliasChoices("STRIPE_API_KEY", "stripe_api_key")
     )

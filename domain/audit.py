@@ -48,6 +48,8 @@ class Action(StrEnum):
     SESSION_DELETE = "session.delete"
     PLAN_CHECKOUT = "plan.checkout"
     PLAN_CHANGE = "plan.change"
+    REVIEW_APPROVE = "review.approve"
+    REVIEW_REJECT = "review.reject"
     AUDIT_EXPORT = "audit.export"
     MEMBER_UPDATE = "member.update"
     MEMBER_REMOVE = "member.remove"

@@ -7,6 +7,7 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
+from domain.guarding.configuration import GuardrailsConfig
 from domain.ids import ChatbotId, TenantId
 from domain.text import clean_text
 
@@ -51,6 +52,7 @@ class ChatbotConfig(BaseModel):
     visitors: Literal["off", "identified", "anonymous"] = Field(
         "anonymous", description="Who may chat without an account: nobody, people whom the tenant names, or anyone."
     )
+    guardrails: GuardrailsConfig = Field(default_factory=GuardrailsConfig, description="docs/guardrails.md")
 
 
 @dataclass(frozen=True, slots=True)

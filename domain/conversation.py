@@ -101,3 +101,5 @@ class Message:
     feedback: Feedback | None
     delivered_at: datetime | None
     created_at: datetime
+    withheld: bool = False
+    """A reviewer took it out of the conversation: `content` is empty."""

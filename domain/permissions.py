@@ -29,11 +29,13 @@ class Permission(StrEnum):
     MEMBERS_READ = "members.read"
     MEMBERS_MANAGE = "members.manage"
     """Invite, change and remove people; what concerns owners is for owners only."""
+    REVIEWS_READ = "reviews.read"
+    REVIEWS_DECIDE = "reviews.decide"
 
 
 P = Permission
 # Whoever reads a conversation needs the names of its bot and the passages that it cites.
-_READER = frozenset((P.CHATBOTS_READ, P.DOCUMENTS_READ, P.CONVERSATIONS_READ, P.FEEDBACK_READ))
+_READER = frozenset((P.CHATBOTS_READ, P.DOCUMENTS_READ, P.CONVERSATIONS_READ, P.FEEDBACK_READ, P.REVIEWS_READ))
 PERMISSIONS: Mapping[Role, frozenset[Permission]] = MappingProxyType(
     {
         Role.OWNER: frozenset(P),
@@ -48,7 +50,7 @@ PERMISSIONS: Mapping[Role, frozenset[Permission]] = MappingProxyType(
             P.FEEDBACK_WRITE,
         },
         Role.ANALYST: _READER,
-        Role.AGENT: _READER | {P.CONVERSATIONS_REPLY, P.FEEDBACK_WRITE},
+        Role.AGENT: _READER | {P.CONVERSATIONS_REPLY, P.FEEDBACK_WRITE, P.REVIEWS_DECIDE},
         Role.BILLING: frozenset((P.BILLING_READ, P.BILLING_MANAGE)),
     }
 )

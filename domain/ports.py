@@ -35,11 +35,6 @@ class TokenCounter(Protocol):
         """Tokens of `text` in the model's own tokenizer."""
 
 
-class Guard(Protocol):
-    def check(self, text: str) -> str | None:
-        """A refusal to show instead of the text, or None when it may pass."""
-
-
 class QueryEmbedder(Protocol):
     async def embed(self, texts: Sequence[str]) -> list[list[float]]:
         """One unit vector per text."""

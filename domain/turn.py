@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import AsyncGenerator, Callable
 from contextlib import aclosing
 from dataclasses import dataclass, field
+from secrets import token_hex
 
 from domain.chatbot import ChatbotConfig, Grounding
 from domain.citing import cite
@@ -11,12 +12,13 @@ from domain.conversation import Citation, TurnState
 from domain.documents import Passage
 from domain.errors import AppError, EngineFailed, Unavailable
 from domain.generation import Delta, EngineTarget, GenerationRequest, PromptMessage, Usage
+from domain.guarding.chain import GuardChain
+from domain.guarding.checks import Checks
+from domain.guarding.output import OutputGuard
+from domain.guarding.report import GuardReport
 from domain.ids import ChatbotId, TenantId, TurnId
-from domain.ports import Generator, Guard, Planner, Retriever, TokenCounter
-from domain.prompt import Prompt, Window, fit_prompt
-
-GUARD_TAIL_CHARS = 1_000
-"""How far back the guard looks when new text comes: longer than any span that a rule describes."""
+from domain.ports import Generator, Planner, Retriever, TokenCounter
+from domain.prompt import Prompt, Window, fit_prompt, system_text
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +40,7 @@ class TurnPorts:
     generator: Generator
     counter: TokenCounter
     window: Window
-    guard: Guard
+    guard: Checks
     reserve: Callable[[int], None]
     """Called with the most tokens the generation can use; raises QuotaExceeded."""
 
@@ -67,6 +69,8 @@ class AnswerEnded:
     model: str
     usage: Usage
     plan_reason: str
+    guard: GuardReport = field(default_factory=GuardReport)
+    """What the checks found."""
 
 
 TurnEvent = StageReached | AnswerText | AnswerEnded
@@ -84,21 +88,28 @@ class _Progress:
     """What the turn has reached, kept outside the generator so that a stop at any point can be settled."""
 
     answer: str = ""
+    """What was shown of it."""
+    received: bool = False
+    """Whether an engine has said anything; a check may still hold it back."""
     passages: tuple[Passage, ...] = ()
     usage: Usage = field(default_factory=Usage)
     model: str = ""
     reason: str = ""
 
 
-async def run_turn(turn: TurnInput, ports: TurnPorts, stop: StopSignal) -> AsyncGenerator[TurnEvent, None]:
+async def run_turn(
+    turn: TurnInput, ports: TurnPorts, stop: StopSignal, report: GuardReport | None = None
+) -> AsyncGenerator[TurnEvent, None]:
     """Yield stages and text, then one AnswerEnded; an answer that a failure cut short is kept as `interrupted`.
 
+    What the checks find is added to `report`, also when the turn fails; the answer is what was shown, to the letter.
     Raises AppError when there is no answer to keep: QuotaExceeded, Unavailable, EngineFailed, Unprocessable.
     """
     progress = _Progress(model=turn.model)
+    report = GuardReport() if report is None else report
     state = TurnState.COMPLETED
     try:
-        async with aclosing(_answer(turn, ports, progress)) as events:
+        async with aclosing(_answer(turn, ports, progress, report)) as events:
             async for event in events:
                 yield event
     except asyncio.CancelledError:
@@ -117,35 +128,60 @@ async def run_turn(turn: TurnInput, ports: TurnPorts, stop: StopSignal) -> Async
         progress.answer = turn.config.no_answer
         yield AnswerText(progress.answer)
     citations = cite(turn.question, progress.answer, progress.passages)
-    yield AnswerEnded(state, progress.answer, tuple(citations), progress.model, progress.usage, progress.reason)
+    yield AnswerEnded(state, progress.answer, tuple(citations), progress.model, progress.usage, progress.reason, report)
 
 
-async def _answer(turn: TurnInput, ports: TurnPorts, progress: _Progress) -> AsyncGenerator[TurnEvent, None]:
-    refusal = ports.guard.check(turn.question)
+async def _answer(
+    turn: TurnInput, ports: TurnPorts, progress: _Progress, report: GuardReport
+) -> AsyncGenerator[TurnEvent, None]:
+    chain = GuardChain(turn.config.guardrails, ports.guard, report)
+    question, refusal = await chain.input(turn.question)
     if refusal is not None:
         progress.answer, progress.reason = refusal, "refused: input"
         yield AnswerText(refusal)
         return
     yield StageReached("retrieving")
-    passages = await ports.retriever.retrieve(turn.tenant_id, turn.chatbot_id, turn.question, turn.config)
+    passages = await ports.retriever.retrieve(turn.tenant_id, turn.chatbot_id, question, turn.config)
+    passages = chain.passages(passages)
     if not passages and turn.config.retrieval.grounding is Grounding.DOCUMENTS:
         progress.answer, progress.reason = turn.config.no_answer, "no relevant passage"
         yield AnswerText(turn.config.no_answer)
         return
-    prompt = fit_prompt(turn.config, passages, turn.history, turn.question, ports.counter, ports.window)
+    mark = token_hex(8) if turn.config.guardrails.data_marking else ""
+    prompt = fit_prompt(turn.config, passages, turn.history, question, ports.counter, ports.window, mark)
     ports.reserve(prompt.tokens + prompt.max_tokens)
     progress.passages = prompt.passages
     yield StageReached("generating", prompt.tokens)
+    guard = OutputGuard(chain, system_text(turn.config))
+    try:
+        async for event in _shown(turn, ports, prompt, progress, guard):
+            yield event
+    finally:
+        guard.close()
+
+
+async def _shown(
+    turn: TurnInput, ports: TurnPorts, prompt: Prompt, progress: _Progress, guard: OutputGuard
+) -> AsyncGenerator[AnswerText, None]:
+    """What the checks let through, as soon as they do."""
+    tokens = 0
     async with aclosing(_generate(turn, ports, prompt, progress)) as deltas:
         async for delta in deltas:
-            refusal = ports.guard.check(progress.answer[-GUARD_TAIL_CHARS:] + delta.text)
-            if refusal is not None:
-                progress.answer = f"{progress.answer}\n\n{refusal}" if progress.answer else refusal
-                progress.reason, progress.passages = "refused: output", ()
-                yield AnswerText(f"\n\n{refusal}" if progress.answer != refusal else refusal)
-                return
-            progress.answer += delta.text
-            yield AnswerText(delta.text, delta.tokens)
+            text = guard.feed(delta.text)
+            tokens += delta.tokens
+            if guard.refusal is not None:
+                break
+            if text:
+                progress.answer += text
+                yield AnswerText(text, tokens)
+                tokens = 0
+    text = await guard.finish()
+    if guard.refusal is not None:
+        text = f"\n\n{guard.refusal}" if progress.answer else guard.refusal
+        progress.reason, progress.passages = "refused: output", ()
+    if text:
+        progress.answer += text
+        yield AnswerText(text, tokens)
 
 
 async def _generate(
@@ -172,7 +208,7 @@ async def _generate(
         except (EngineFailed, Unavailable) as error:
             await ports.planner.report(target, ok=False)
             failure = error
-            if progress.answer:
+            if progress.received:
                 raise
             continue
         await ports.planner.report(target, ok=True)
@@ -190,4 +226,5 @@ async def _stream(
             tokens += delta.tokens
             progress.usage = delta.usage or Usage(progress.usage.prompt_tokens, tokens)
             if delta.text:
+                progress.received = True
                 yield delta

@@ -176,6 +176,8 @@ class DoneFrame(TurnFrame):
     state: Literal["completed", "stopped", "interrupted"]
     model: str
     usage: UsageModel
+    guard: Literal["flagged", "redacted", "blocked"] | None = None
+    """What the bot's checks did: refused, took something out, or put the message before a person."""
 
 
 class ErrorFrame(Frame):

@@ -32,11 +32,8 @@ Writer = Annotated[Principal, require(Permission.CHATBOTS_WRITE)]
 
 
 def merged_config(services: GatewayServices, present: ChatbotConfig, change: dict[str, Any]) -> ChatbotConfig:
-    """`present` with the fields of `change`, also within `retrieval`. Raises RequestValidationError."""
-    fields = present.model_dump(mode="json")
-    for key, value in change.items():
-        nested = fields.get(key)
-        fields[key] = {**nested, **value} if isinstance(nested, dict) and isinstance(value, dict) else value
+    """`present` with the fields of `change`, also of its parts. Raises RequestValidationError."""
+    fields = _merged(present.model_dump(mode="json"), change)
     try:
         config = ChatbotConfig.model_validate(fields)
     except ValidationError as error:
@@ -45,6 +42,15 @@ def merged_config(services: GatewayServices, present: ChatbotConfig, change: dic
         message = f"there is no model named {config.model!r}"
         raise RequestValidationError([{"loc": ("model",), "msg": message, "type": "value_error"}])
     return config
+
+
+def _merged(present: dict[str, Any], change: dict[str, Any]) -> dict[str, Any]:
+    """As deep as `present` is: what a client nests deeper replaces, and is refused afterwards."""
+    fields = dict(present)
+    for key, value in change.items():
+        nested = fields.get(key)
+        fields[key] = _merged(nested, value) if isinstance(nested, dict) and isinstance(value, dict) else value
+    return fields
 
 
 @router.get("/chatbots")

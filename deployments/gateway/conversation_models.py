@@ -118,6 +118,7 @@ class MessageModel(BaseModel):
     feedback: FeedbackModel | None
     delivered_at: datetime | None
     created_at: datetime
+    withheld: bool = Field(description="A reviewer took it out; `content` is empty.")
 
     @classmethod
     def of(cls, message: Message) -> Self:
@@ -135,6 +136,7 @@ class MessageModel(BaseModel):
             feedback=FeedbackModel.of(message.feedback) if message.feedback else None,
             delivered_at=message.delivered_at,
             created_at=message.created_at,
+            withheld=message.withheld,
         )
 
 

@@ -27,6 +27,8 @@ class EndedTurn:
     answer: str
     citations: tuple[Citation, ...]
     usage: Usage
+    guard: str | None = None
+    """The verdict of the bot's checks."""
 
 
 async def ended_turn(tx: Transaction, tenant_id: TenantId, session_id: SessionId, turn_id: TurnId) -> EndedTurn:
@@ -36,7 +38,7 @@ async def ended_turn(tx: Transaction, tenant_id: TenantId, session_id: SessionId
         raise NotFound("There is no such turn.")
     answer, message_id = "", row["message_id"]
     citations: tuple[Citation, ...] = ()
-    if message_id is not None:
+    if message_id is not None and row["withheld_at"] is None:
         cipher = await cipher_of(tx, tenant_id)
         answer = content_of(cipher, session_id, message_id, row["sealed"], row["content"])
         rows = await fetch_all(tx, _SQL["citations_of"], tenant_id=tenant_id, message_id=message_id)
@@ -51,4 +53,5 @@ async def ended_turn(tx: Transaction, tenant_id: TenantId, session_id: SessionId
         answer=answer,
         citations=citations,
         usage=Usage(row["prompt_tokens"], row["completion_tokens"], row["cached_tokens"]),
+        guard=row["guard_verdict"],
     )

@@ -131,7 +131,9 @@ class Messages:
         versions = {row["parent_turn_id"]: tuple(TurnId(version) for version in row["versions"]) for row in siblings}
         cipher = await cipher_of(self._tx, tenant_id)
         citations = await self._citations(
-            cipher, session_id, [row["id"] for row in rows if row["role"] == MessageRole.ASSISTANT]
+            cipher,
+            session_id,
+            [row["id"] for row in rows if row["role"] == MessageRole.ASSISTANT and row["withheld_at"] is None],
         )
         return [_message(cipher, row, versions[row["parent_turn_id"]], tuple(citations[row["id"]])) for row in rows]
 
@@ -148,6 +150,7 @@ def _message(
     cipher: TenantCipher, row: DictRow, versions: tuple[TurnId, ...], citations: tuple[Citation, ...]
 ) -> Message:
     used, message_id, session_id = row["prompt_tokens"] is not None, MessageId(row["id"]), SessionId(row["session_id"])
+    withheld = row["withheld_at"] is not None
     feedback = None
     if row["rating"] is not None:
         comment = comment_of(cipher, message_id, row["sealed_comment"], row["comment"])
@@ -157,7 +160,7 @@ def _message(
         session_id=session_id,
         turn_id=TurnId(row["turn_id"]),
         role=MessageRole(row["role"]),
-        content=content_of(cipher, session_id, message_id, row["sealed"], row["content"]),
+        content="" if withheld else content_of(cipher, session_id, message_id, row["sealed"], row["content"]),
         client_id=row["client_id"],
         state=TurnState(row["state"]),
         parent_turn_id=row["parent_turn_id"],
@@ -167,4 +170,5 @@ def _message(
         feedback=feedback,
         delivered_at=row["delivered_at"],
         created_at=row["created_at"],
+        withheld=withheld,
     )

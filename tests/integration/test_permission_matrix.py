@@ -27,6 +27,8 @@ BODIES: dict[tuple[str, str], dict[str, Any]] = {
     ("get", "/knowledgebase/{chatbot_id}/documents/{document_id}/passage"): {"params": {"start": 0, "end": 1}},
     ("patch", "/tenant/security"): {"json": {"require_mfa": False}},
     ("post", "/auth/oidc/{provider}/link"): {"json": {}},
+    ("post", "/reviews/{review_id}/approve"): {"json": {}},
+    ("post", "/reviews/{review_id}/reject"): {"json": {}},
     ("post", "/subscriptions"): {"json": {"plan": "pro"}},
     ("patch", "/members/{user_id}"): {"json": {"role": "analyst"}},
     ("post", "/invitations"): {"json": {"email": "new@example.com", "role": "editor"}},
@@ -50,6 +52,11 @@ SEED = (
     values (%(tenant)s, %(invitation)s, %(user)s::text || '@example.org', 'editor', now() + interval '1 day')""",
 )
 
+REVIEW = """insert into reviews (tenant_id, id, chatbot_id, session_id, turn_id, message_id, place, check_name,
+                                    outcome, score)
+    select tenant_id, %(id)s, chatbot_id, session_id, id, user_message_id, 'input', 'injection', 'flagged', 0.8
+    from turns where tenant_id = %(tenant)s and id = %(turn)s"""
+
 
 async def world(rig: GatewayRig, chat: Chat) -> dict[str, str]:
     """New targets in the chat's tenant, by the names that paths use."""
@@ -62,7 +69,11 @@ async def world(rig: GatewayRig, chat: Chat) -> dict[str, str]:
     owner = UserId(UUID(chat.tenant.grant["user"]["id"]))
     api_key_id, _ = await key_of(rig, tenant_id_of(chat), owner, ["chatbots.read"])
     token = await signed_token(rig, Principal(tenant_id_of(chat), owner, Role.OWNER))
+    review = new_uuid()
+    async with tenant_tx(rig.services.db, tenant_id_of(chat)) as tx:
+        await tx.execute(REVIEW.encode(), {**ids, "tenant": tenant_id_of(chat), "id": review, "turn": stored.turn})
     return {
+        "review_id": str(review),
         **{f"{name}_id": str(value) for name, value in ids.items()},
         "api_key_id": str(api_key_id),
         "sign_in_id": get_unverified_claims(token)["sid"],

@@ -11,8 +11,10 @@ delete from feedback where tenant_id = %(tenant_id)s and message_id = %(message_
 -- name: list
 -- A chatbot's ratings, newest first, with the beginnings of what was asked and answered.
 select f.message_id, a.session_id, a.turn_id, f.rating, f.comment, f.sealed_comment, q.id as question_id,
-       q.content as question, q.sealed as sealed_question, a.content as answer, a.sealed as sealed_answer,
-       f.created_at, f.updated_at
+       case when q.withheld_at is null then q.content end as question,
+       case when q.withheld_at is null then q.sealed end as sealed_question,
+       case when a.withheld_at is null then a.content end as answer,
+       case when a.withheld_at is null then a.sealed end as sealed_answer, f.created_at, f.updated_at
 from feedback f
 join messages a on a.tenant_id = f.tenant_id and a.id = f.message_id
 join turns t on t.tenant_id = a.tenant_id and t.id = a.turn_id

@@ -94,7 +94,7 @@ select q.id as question_id, q.content as question, q.sealed as sealed_question,
 from line
 join messages q on q.tenant_id = %(tenant_id)s and q.id = line.user_message_id
 join messages a on a.tenant_id = %(tenant_id)s and a.turn_id = line.id and a.role = 'assistant'
-where line.depth > 0
+where line.depth > 0 and a.withheld_at is null and q.withheld_at is null
 order by line.depth;
 
 -- name: begin

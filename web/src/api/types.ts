@@ -46,6 +46,12 @@ export interface ChatbotConfig {
   greeting: string;
   no_answer: string;
   retrieval: RetrievalConfig;
+  guardrails: GuardrailsConfig;
+}
+
+/** What the checks of the bot do; the page changes the hosts only. */
+export interface GuardrailsConfig {
+  allowed_link_hosts: string[];
 }
 
 export interface Chatbot {
@@ -130,6 +136,8 @@ export interface Message {
   feedback: Feedback | null;
   delivered_at: string | null;
   created_at: string;
+  /** A reviewer took it out of the conversation: the content is empty. */
+  withheld: boolean;
 }
 
 export interface Page<T> {

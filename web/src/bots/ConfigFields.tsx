@@ -1,5 +1,5 @@
 /** The fields of a chatbot's configuration. */
-import { NumberInput, Select, Slider, Stack, Text, Textarea, TextInput } from "@mantine/core";
+import { NumberInput, Select, Slider, Stack, TagsInput, Text, Textarea, TextInput } from "@mantine/core";
 
 import type { ChatbotConfig, RetrievalConfig } from "../api/types";
 
@@ -125,6 +125,15 @@ export function ConfigFields({ config, onChange }: Props) {
         step={0.05}
         onChange={(min_score) => {
           setRetrieval({ min_score });
+        }}
+      />
+      <TagsInput
+        label="Hosts that answers may link to"
+        description="example.com, or *.example.com for all below it. Links to others become their text."
+        maxTags={50}
+        value={config.guardrails.allowed_link_hosts}
+        onChange={(hosts) => {
+          set({ guardrails: { ...config.guardrails, allowed_link_hosts: hosts } });
         }}
       />
     </>

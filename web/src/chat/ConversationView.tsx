@@ -8,6 +8,7 @@ import { useSessionList } from "../api/sessions";
 import type { Chatbot } from "../api/types";
 import { goTo } from "../layout/route";
 import type { Citation } from "../protocol/frames";
+import { LinkHosts } from "./Answer";
 import { ChatHeader } from "./ChatHeader";
 import { ClosedNotice, Composer } from "./Composer";
 import { MessageList } from "./MessageList";
@@ -116,7 +117,9 @@ export function ConversationView({ bot, session, first, onMenu, onSettings }: Pr
               </Group>
             </Alert>
           )}
-          <MessageList state={state} closed={closed || gone} actions={actions} />
+          <LinkHosts value={bot.config.guardrails.allowed_link_hosts}>
+            <MessageList state={state} closed={closed || gone} actions={actions} />
+          </LinkHosts>
           {gone && (
             <Alert color="gray" title="This conversation is no longer there">
               <Button size="xs" variant="light" onClick={startNew}>

@@ -6,6 +6,7 @@ import type { KeyboardEvent } from "react";
 
 import type { Message } from "../api/types";
 import { Versions } from "./Versions";
+import { Withheld } from "./Withheld";
 import type { MessageActions } from "./actions";
 import { LONGEST_QUESTION, sends } from "./writing";
 
@@ -22,7 +23,7 @@ export const Question = memo(function Question({ message, withVersions, answerin
   // By id: choosing another version puts another message into this place.
   const [editing, setEditing] = useState<string | null>(null);
   const pencil = useRef<HTMLButtonElement>(null);
-  const editable = !answering && !closed;
+  const editable = !answering && !closed && !message.withheld;
 
   if (editable && editing === message.id) {
     return (
@@ -43,7 +44,7 @@ export const Question = memo(function Question({ message, withVersions, answerin
   return (
     <div className="question-row">
       <div className="question" data-testid="message-user">
-        {message.content}
+        {message.withheld ? <Withheld /> : message.content}
       </div>
       <Group gap={2} wrap="nowrap">
         {withVersions && <Versions message={message} disabled={answering} onChoose={actions.choose} />}

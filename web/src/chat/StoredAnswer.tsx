@@ -9,6 +9,7 @@ import { Citations } from "./Citations";
 import { Failure } from "./Failure";
 import { Rating } from "./Rating";
 import { Versions } from "./Versions";
+import { Withheld } from "./Withheld";
 import type { MessageActions } from "./actions";
 
 interface Props {
@@ -32,7 +33,7 @@ export const StoredAnswer = memo(function StoredAnswer({ message, last, answerin
 
   return (
     <article className="answer" aria-label="Answer" data-testid="message-assistant" data-state={state}>
-      <Answer text={message.content} />
+      {message.withheld ? <Withheld /> : <Answer text={message.content} />}
       <Citations citations={message.citations} onChoose={actions.openSource} />
       {state === "interrupted" && (
         <Group mt="sm">

@@ -33,6 +33,7 @@ export function settled(messages: Message[], question: QuestionFrame, turnId: st
     feedback: null,
     delivered_at: null,
     created_at: new Date().toISOString(),
+    withheld: false,
   };
   return [...kept, asked];
 }

@@ -28,7 +28,7 @@ const failure: ChatFrame = {
 };
 const stored = (id: string, role: Message["role"], turn = "t1", more: Partial<Message> = {}): Message => ({
   id, turn_id: turn, parent_turn_id: null, versions: [turn], role, content: id, state: "completed", citations: [], usage: null,
-  feedback: null, delivered_at: null, created_at: "2026-01-01T00:00:00Z", ...more,
+  feedback: null, delivered_at: null, withheld: false, created_at: "2026-01-01T00:00:00Z", ...more,
 });
 
 const frames = (...list: ChatFrame[]): Action => ({ type: "frames", frames: list });

@@ -173,6 +173,7 @@ function withDone(state: Conversation, frame: DoneFrame): Conversation {
     feedback: null,
     delivered_at: null,
     created_at: new Date().toISOString(),
+    withheld: false,
   };
   return { ...next, history: [...next.history, answer] };
 }

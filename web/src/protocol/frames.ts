@@ -110,6 +110,8 @@ export interface DoneFrame extends Numbered {
   state: "completed" | "stopped" | "interrupted";
   model: string;
   usage: Usage;
+  /** What the bot's checks did, if anything. */
+  guard?: "flagged" | "redacted" | "blocked" | null;
 }
 
 /** With `turn_id` and `seq` it is the last event of that turn. */
@@ -149,7 +151,7 @@ export const SERVER_FIELDS: Fields = {
   token: ["turn_id", "epoch", "seq", "first_seq", "text"],
   gap: ["turn_id", "epoch", "seq", "text"],
   citations: ["turn_id", "epoch", "seq", "citations"],
-  done: ["turn_id", "epoch", "seq", "message_id", "state", "model", "usage"],
+  done: ["turn_id", "epoch", "seq", "message_id", "state", "model", "usage", "guard"],
   error: ["code", "message", "request_id", "id", "turn_id", "epoch", "seq", "retry_after"],
   reconnect: ["within_seconds"],
   pong: ["nonce"],
