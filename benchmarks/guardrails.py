@@ -79,7 +79,10 @@ async def _times() -> dict[str, Any]:
     """Of the default checks with five passages; CPU time, because nothing of it waits."""
     checks = Checks(RuleGuard((rule.name, rule.pattern, rule.refusal) for rule in load_moderation()), personal_data)
     passages = [_passage(number) for number in range(5)]
-    question, retrieved, answer, links = [], [], [], []
+    question: list[float] = []
+    retrieved: list[float] = []
+    answer: list[float] = []
+    links: list[float] = []
     for _ in range(TURNS):
         chain = GuardChain(GuardrailsConfig(), checks, GuardReport())
         marks = [time.process_time()]

@@ -3,6 +3,7 @@
 import asyncio
 import json
 import re
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 
@@ -42,7 +43,7 @@ class Service:
 
 
 async def told(
-    guardrails: dict[str, object],
+    guardrails: Mapping[str, object],
     answer: list[str],
     question: str = "What does it cost?",
     service: Service | None = None,
