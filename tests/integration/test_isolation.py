@@ -53,6 +53,8 @@ insert into turns (tenant_id, id, session_id, chatbot_id, config_version, client
 insert into messages (tenant_id, id, session_id, turn_id, role, content)
     values (%(tenant)s, %(id)s, %(id)s, %(id)s, 'user', 'Hello');
 insert into feedback (tenant_id, message_id, rating) values (%(tenant)s, %(id)s, 'up');
+insert into reviews (tenant_id, id, chatbot_id, session_id, turn_id, message_id, place, check_name, outcome, score)
+    values (%(tenant)s, %(id)s, %(id)s, %(id)s, %(id)s, %(id)s, 'input', 'injection', 'flagged', 0.8);
 insert into citations (tenant_id, message_id, position, document_id, document_name, span_start, span_end, snippet)
     values (%(tenant)s, %(id)s, 1, %(id)s, 'a.txt', 0, 1, 'x');
 insert into usage_ledger (tenant_id, turn_id, chatbot_id, session_id, model, prompt_tokens, completion_tokens)
