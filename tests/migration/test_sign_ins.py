@@ -21,7 +21,6 @@ BEFORE = ("0001_schema.sql", "0002_conversations.sql", "0003_roles.sql", "0004_a
 @pytest.fixture
 async def url(make_database: Callable[[], str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
     """A database before sign-ins, of an owner to whom row-level security applies."""
-    await migrate(make_database(), DATABASE_SECRET)  # the roles are the server's: somebody has to have made them
     parts = urlsplit(make_database())
     name, owner = parts.path.removeprefix("/"), f"owner_{uuid4().hex[:8]}"
     with psycopg.connect(urlunsplit(parts), autocommit=True) as connection:
