@@ -15,6 +15,8 @@ from tests.fixtures.shared_data import shared_json
 from tests.test_architecture import ROOMS, ROOT, name_of, python_files, tree_of
 
 LEAST_OF_LEVEL_2 = 0.8
+OWN_FILES = {"cluster/embedded/stripe_double.py"}
+"""The local double of Stripe, which keeps its customers in a file that only it may write."""
 REASONS = ("not_applicable", "operator", "gap")
 
 
@@ -84,7 +86,7 @@ def test_no_text_becomes_code() -> None:
                 case ast.Name(id=name):
                     assert name not in named, place
                 case ast.Attribute(value=ast.Name(id=module), attr=name):
-                    assert (module, name) not in attributes, place
+                    assert (module, name) not in attributes or name_of(path) in OWN_FILES, place
             assert not any(keyword.arg == "shell" for keyword in node.keywords), place
 
 

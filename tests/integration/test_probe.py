@@ -140,7 +140,10 @@ async def test_every_hole_is_found_without_being_named(desk: Desk, monkeypatch: 
 
     async def row_of(session_id: UUID) -> dict[str, Any] | None:
         async with system_tx(rig.services.db) as tx:
-            query = "select title, chatbot_id from sessions where id = %s"
+            query = (
+                "select b.name, b.id as chatbot_id from sessions s"
+                " join chatbots b on b.id = s.chatbot_id where s.id = %s"
+            )
             return await (await tx.execute(query, [session_id])).fetchone()
 
     async def title(chatbot_id: UUID, session_id: UUID) -> dict[str, Any]:
@@ -173,7 +176,7 @@ async def test_every_hole_is_found_without_being_named(desk: Desk, monkeypatch: 
     await desk.owner("alter table outbox disable row level security")
     found = {(find.surface, find.who, find.what) for find in (await desk.run()).finds}
     for who in ("owner", "visitor", "nobody"):
-        assert (f"GET {home}/title", who, "the word in the session") in found
+        assert (f"GET {home}/title", who, "the word in the bot") in found
     assert (f"GET {home}/title", "owner", "answered 200 for another tenant's id, 404 for an unknown one") in found
     assert (
         "GET /telling/{session_id}",
