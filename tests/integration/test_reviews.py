@@ -133,9 +133,10 @@ async def test_a_config_says_what_the_checks_do_and_keeps_the_rest(rig: GatewayR
     kept = (await chat.tenant.call("PUT", where, json=change)).json()["config"]["guardrails"]
     assert kept["output"]["secrets"]["action"] == "redact"
     assert kept["input"]["injection"]["action"] == "block"
-    for wrong in (
+    refused: list[dict[str, object]] = [
         {"input": []},
         {"input": {"injection": {"action": "redact"}}},
         {"allowed_link_hosts": ["javascript:x"]},
-    ):
+    ]
+    for wrong in refused:
         assert (await chat.tenant.call("PUT", where, json={"guardrails": wrong})).status_code == 422
