@@ -85,7 +85,7 @@ def test_no_text_about_the_settings_shows_a_secret(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, tmp_path: Path
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    words = {name: f"hunter2-{name}" for name in secret_fields()}
+    words = {name: f"hunter2-{name}" for name in secret_fields()} | {"smtp_url": "smtp://me:hunter2@mail.example:587"}
     settings = Settings(**{name: SecretStr(word) for name, word in words.items()})  # type: ignore[arg-type]
     with caplog.at_level(logging.DEBUG):
         logging.getLogger("test").warning("%s %r", settings, settings)

@@ -140,7 +140,8 @@ values (%(tenant_id)s, %(message_id)s, %(position)s, %(document_id)s, %(page)s, 
 
 -- name: ended_turn
 -- A finished turn with its answer, for a client that comes back after it ended.
-select t.id, t.epoch, t.state, t.model, t.error_code, m.id as message_id, m.content, m.sealed,
+select t.id, t.epoch, t.state, t.model, t.error_code, t.guard_verdict, m.id as message_id, m.content,
+       m.sealed, m.withheld_at,
        coalesce(u.prompt_tokens, 0) as prompt_tokens, coalesce(u.completion_tokens, 0) as completion_tokens,
        coalesce(u.cached_tokens, 0) as cached_tokens
 from turns t
