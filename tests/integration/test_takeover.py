@@ -30,7 +30,7 @@ async def test_a_stale_actor_can_neither_accept_nor_complete(desk: Desk) -> None
     desk.generator.hang_after = 2
     old = await desk.activate()
     running = old.submit(desk.session, Question("c1", "What does the lamp cost?"))
-    seen = await until(running, lambda event: event["k"] == "token" and event["text"].endswith("40 "))
+    seen = await until(running, lambda event: event["k"] == "token" and event["text"].endswith("forty "))
     turn = TurnId(UUID(seen[0]["turn"]))
     new = await desk.activate()
     assert desk.recovered == 1
@@ -57,7 +57,7 @@ async def test_a_turn_that_showed_nothing_runs_again_elsewhere(desk: Desk) -> No
     desk.generator.hang_after = None
     new = await desk.activate()
     rest = await collect(new.follow(desk.session, TurnId(UUID(seen[0]["turn"])), seen[-1]["seq"], seen[-1]["epoch"]))
-    assert text_of(rest) == "It costs 40 euros."
+    assert text_of(rest) == "It costs forty euros."
     assert [event["seq"] for event in rest] == list(range(seen[-1]["seq"] + 1, rest[-1]["seq"] + 1))
     assert [row["state"] for row in await desk.rows("turns")] == ["completed"]
     assert len(await desk.rows("usage_ledger")) == 1
@@ -96,7 +96,7 @@ async def test_a_turn_whose_end_is_known_cannot_be_stopped(desk: Desk) -> None:
     desk.generator.hang_after = 2
     old = await desk.activate()
     running = old.submit(desk.session, Question("c1", "What does the lamp cost?"))
-    seen = await until(running, lambda event: event["k"] == "token" and event["text"].endswith("40 "))
+    seen = await until(running, lambda event: event["k"] == "token" and event["text"].endswith("forty "))
     new = await desk.activate()
     # The first step of the task that commits the end may not have come yet.
     await new.stop(desk.session, None)
@@ -109,7 +109,7 @@ async def test_what_a_dead_host_showed_outlives_the_next_host_too(desk: Desk) ->
     desk.generator.hang_after = 2
     first = await desk.activate()
     running = first.submit(desk.session, Question("c1", "What does the lamp cost?"))
-    seen = await until(running, lambda event: event["k"] == "token" and event["text"].endswith("40 "))
+    seen = await until(running, lambda event: event["k"] == "token" and event["text"].endswith("forty "))
     turn = TurnId(UUID(seen[0]["turn"]))
     second = await desk.activate()
     await second.close()
