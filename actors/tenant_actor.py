@@ -74,8 +74,7 @@ class TenantActor:
             info = await Turns(tx, self.tenant_id).open_session(session_id)
             undelivered = await Messages(tx).undelivered(self.tenant_id, session_id)
         self._plan = self._plan_of(info.plan)
-        running = self._running.get(session_id)
-        live = running.live if running else None
+        live = self._running[session_id].live if session_id in self._running else None
         return {
             "chatbot_id": str(info.chatbot_id),
             "chatbot_name": info.chatbot_name,
@@ -144,8 +143,21 @@ class TenantActor:
     def runs(self, turn_id: TurnId) -> bool:
         return turn_id in self._recent
 
+    async def let_go(self, sessions: frozenset[SessionId] | None) -> int:
+        """End what runs in these sessions, or in all, without storing it, and forget what was said; how many ran."""
+        for lock in [lock for one, lock in self._locks.items() if sessions is None or one in sessions]:
+            async with lock:
+                pass  # a question that is just being stored starts its turn first
+        running = [turn for one, turn in self._running.items() if sessions is None or one in sessions]
+        await asyncio.gather(*(turn.close() for turn in running))
+        gone = [live for live in self._recent.values() if sessions is None or live.session_id in sessions]
+        for live in gone:
+            self._recent.pop(live.turn_id).abandon()
+        await self._parts.replay.forget(gone)
+        return len(running)
+
     async def close(self) -> None:
-        """Cancel what runs; the turns stay open in storage until the next epoch takes them over."""
+        """Cancel what runs; the turns stay open in storage for the next epoch."""
         await asyncio.gather(*(running.close() for running in list(self._running.values())))
 
     async def _logged(self, session_id: SessionId, turn_id: TurnId) -> LiveTurn | None:

@@ -37,6 +37,13 @@ class Action(StrEnum):
     PLAN_CHECKOUT = "plan.checkout"
     PLAN_CHANGE = "plan.change"
     AUDIT_EXPORT = "audit.export"
+    VISITOR_ERASE = "visitor.erase"
+    TENANT_ERASE = "tenant.erase"
+    TENANT_ERASE_CANCEL = "tenant.erase_cancel"
+    ERASURE_DONE = "erasure.done"
+    CONSENT_GIVE = "consent.give"
+    DATA_EXPORT = "data.export"
+    DATA_DOWNLOAD = "data.download"
 
 
 class ActorKind(StrEnum):
@@ -45,6 +52,8 @@ class ActorKind(StrEnum):
     ANONYMOUS = "anonymous"
     """Somebody who did not prove who they are."""
     STRIPE = "stripe"
+    SYSTEM = "system"
+    """The platform itself: a job that somebody's request, or a setting, began."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -23,6 +23,10 @@ class Permission(StrEnum):
     CONVERSATIONS_DELETE = "conversations.delete"
     FEEDBACK_READ = "feedback.read"
     FEEDBACK_WRITE = "feedback.write"
+    ANALYTICS_READ = "analytics.read"
+    DATA_EXPORT = "data.export"
+    DATA_ERASE = "data.erase"
+    TENANT_ERASE = "tenant.erase"
 
 
 P = Permission
@@ -31,7 +35,7 @@ _READER = frozenset((P.CHATBOTS_READ, P.DOCUMENTS_READ, P.CONVERSATIONS_READ, P.
 PERMISSIONS: Mapping[Role, frozenset[Permission]] = MappingProxyType(
     {
         Role.OWNER: frozenset(P),
-        Role.ADMIN: frozenset(P),
+        Role.ADMIN: frozenset(P) - {P.TENANT_ERASE},
         # Who builds a bot tries it, and reads what became of it.
         Role.EDITOR: _READER
         | {
@@ -41,13 +45,22 @@ PERMISSIONS: Mapping[Role, frozenset[Permission]] = MappingProxyType(
             P.CONVERSATIONS_DELETE,
             P.FEEDBACK_WRITE,
         },
-        Role.ANALYST: _READER,
+        Role.ANALYST: _READER | {P.ANALYTICS_READ},
         Role.AGENT: _READER | {P.CONVERSATIONS_REPLY, P.FEEDBACK_WRITE},
         Role.BILLING: frozenset((P.BILLING_READ, P.BILLING_MANAGE)),
     }
 )
-VISITOR_PERMISSIONS = frozenset((P.CONVERSATIONS_READ, P.CONVERSATIONS_REPLY, P.CONVERSATIONS_DELETE, P.FEEDBACK_WRITE))
-"""In their own sessions of one chatbot only; the repositories see to that."""
+VISITOR_PERMISSIONS = frozenset(
+    (
+        P.CONVERSATIONS_READ,
+        P.CONVERSATIONS_REPLY,
+        P.CONVERSATIONS_DELETE,
+        P.FEEDBACK_WRITE,
+        P.DATA_EXPORT,
+        P.DATA_ERASE,
+    )
+)
+"""In their own sessions of one chatbot, and what is known of themselves, only: routes and repositories see to it."""
 
 
 def check(role: Role | None, permission: Permission) -> None:

@@ -20,6 +20,7 @@ pytest_plugins = [
     "tests.fixtures.ray",
     "tests.fixtures.streams",
     "tests.fixtures.stripe_double",
+    "tests.fixtures.erasure",  # last, for it imports others
 ]
 
 ORDER = ("unit", "test_architecture.py", "migration", "integration", "acceptance", "faults")

@@ -16,6 +16,8 @@ BILLING_MAY_IMPORT = {"domain", "configs", "storage", "billing"}
 MAX_LINES = 300
 SYSTEM_TX_USERS = {
     "actors/audit_anchors.py",
+    "actors/eraser.py",
+    "actors/erasure_steps.py",
     "actors/ingestion_supervisor.py",
     "actors/outbox_relay.py",
     "actors/session_host.py",

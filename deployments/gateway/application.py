@@ -8,6 +8,7 @@ from deployments.gateway import (
     audit_routes,
     billing_routes,
     chatbot_routes,
+    erasure_routes,
     feedback_routes,
     health_routes,
     knowledge_routes,
@@ -63,6 +64,7 @@ def build_app(services: GatewayServices) -> FastAPI:
         visitor_routes,
         billing_routes,
         audit_routes,
+        erasure_routes,
         health_routes,
     ):
         app.include_router(module.router)

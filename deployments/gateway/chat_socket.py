@@ -9,7 +9,7 @@ from uuid import UUID
 import structlog
 from starlette.types import Receive, Send
 
-from deployments.gateway.closing import FAILED, GONE, POLICY, UNAUTHENTICATED, CloseSocket, TooSlow
+from deployments.gateway.closing import FAILED, GONE, NOT_FOUND, POLICY, UNAUTHENTICATED, CloseSocket, TooSlow
 from deployments.gateway.frame_limit import FrameLimit
 from deployments.gateway.frames import Event, error_frame, pong_frame, ready_frame, reconnect_frame
 from deployments.gateway.incoming import AlreadyAuthenticated, parse_frame
@@ -183,7 +183,9 @@ class ChatSocket:
             info = await services.conversations.open_session(chatter.tenant_id, session)
             if info["chatbot_id"] != str(chatbot) or not _may_open(chatter, info):
                 raise NotFound("There is no such session.")
-            turns = SocketTurns(services, chatter.tenant_id, session, self._queue, self._request_id, self._give_up)
+            turns = SocketTurns(
+                services, chatter.tenant_id, session, self._queue, self._request_id, self._give_up, self._end_erased
+            )
             turns.enter(info["max_connections"])
         except AppError as error:
             self._complain(error)
@@ -240,6 +242,11 @@ class ChatSocket:
 
     def _give_up(self) -> None:
         self._end(TooSlow())
+
+    def _end_erased(self) -> None:
+        with suppress(SlowReader):
+            self._complain(NotFound("This conversation was erased."))
+        self.end(NOT_FOUND)
 
     def _token_expired(self) -> None:
         self._expiry = asyncio.get_running_loop().create_task(self._expire())

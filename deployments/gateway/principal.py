@@ -17,6 +17,7 @@ from domain.permissions import Permission, check
 from domain.tenancy import Chatter, Principal
 from storage.postgres.database import tenant_tx
 from storage.postgres.members import Members
+from storage.postgres.visitors import Visitors
 
 _bearer = HTTPBearer(auto_error=False, description="The access token from log-in, or a visitor's token to chat.")
 Credentials = Annotated[HTTPAuthorizationCredentials | None, Depends(_bearer)]
@@ -69,8 +70,18 @@ async def permitted_chatter(services: GatewayServices, token: str, permission: P
     role = None
     if verified.principal is not None:
         role = (await present_principal(services, verified.principal)).role
+    else:
+        await _require_present(services, verified.chatter)
     check(role, permission)
     return verified
+
+
+async def _require_present(services: GatewayServices, chatter: Chatter) -> None:
+    """A visitor who was erased is nobody any more, however long the token lives. Raises NotAuthenticated."""
+    assert chatter.visitor_id is not None
+    async with tenant_tx(services.db, chatter.tenant_id) as tx:
+        if not await Visitors(tx).exists(chatter.tenant_id, chatter.visitor_id):
+            raise NotAuthenticated("This visitor is not known here any more.")
 
 
 @dataclass(frozen=True)

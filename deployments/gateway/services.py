@@ -49,8 +49,9 @@ class Conversations(Protocol):
     async def hosts(self) -> list[str]:
         """The names of the session hosts known, to `watch` them."""
 
-    def watch(self, host: str) -> AsyncGenerator[dict[str, str], None]:
-        """`{"tenant", "session", "turn"}` of every turn that begins on a host; raises Unavailable when it is lost."""
+    def watch(self, host: str) -> AsyncGenerator[dict[str, Any], None]:
+        """`{"tenant", "session", "turn"}` of every turn that begins on a host, and `{"tenant", "erased": [session] |
+        None}` of sessions, or all, that were erased; raises Unavailable when it is lost."""
 
 
 class Blobs(Protocol):

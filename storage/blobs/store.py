@@ -7,6 +7,7 @@ from contextlib import suppress
 from pathlib import Path
 from tempfile import NamedTemporaryFile
 from typing import Any
+from uuid import UUID
 
 from fsspec.core import url_to_fs
 from fsspec.implementations.local import LocalFileSystem
@@ -30,6 +31,11 @@ def original_key(tenant_id: TenantId, document_id: DocumentId) -> str:
 def parsed_key(tenant_id: TenantId, document_id: DocumentId) -> str:
     """Where the parsed text with its blocks is, as `pipelines.parsed_json` writes it."""
     return f"{document_prefix(tenant_id, document_id)}/parsed.json"
+
+
+def export_key(tenant_id: TenantId, export_id: UUID) -> str:
+    """Where the archive of an export is."""
+    return f"{tenant_id}/exports/{export_id}.zip"
 
 
 class BlobStore:
@@ -69,6 +75,13 @@ class BlobStore:
         path = self._path(prefix.removesuffix("/"))
         with suppress(FileNotFoundError):
             await asyncio.to_thread(self._files.rm, path, recursive=True)
+
+    async def count(self, prefix: str) -> int:
+        """Files of any name under the folder `prefix`, also such as are no keys."""
+        path = self._path(prefix.removesuffix("/"))
+        with suppress(FileNotFoundError):
+            return len(await asyncio.to_thread(self._files.find, path))
+        return 0
 
     async def list_keys(self, prefix: str) -> list[str]:
         """The keys under the folder `prefix`, sorted; none when there is no such folder."""

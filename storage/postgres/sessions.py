@@ -2,13 +2,14 @@
 
 from uuid import UUID
 
+from psycopg.errors import ForeignKeyViolation
 from psycopg.rows import DictRow
 
 from domain.conversation import Session
 from domain.errors import NotFound
 from domain.ids import ChatbotId, SessionId, TenantId, TurnId, VisitorId, new_uuid
 from domain.tenancy import Chatter
-from storage.postgres.database import Transaction, execute, fetch_all, fetch_one
+from storage.postgres.database import Transaction, fetch_all, fetch_one
 from storage.postgres.queries import load
 
 _SQL = load("sessions")
@@ -22,16 +23,19 @@ class Sessions:
     async def insert(
         self, tenant_id: TenantId, chatbot_id: ChatbotId, title: str, visitor_id: VisitorId | None = None
     ) -> Session:
-        """A new session of a bot that must exist."""
-        row = await fetch_one(
-            self._tx,
-            _SQL["insert"],
-            tenant_id=tenant_id,
-            id=new_uuid(),
-            chatbot_id=chatbot_id,
-            title=title,
-            visitor_id=visitor_id,
-        )
+        """A new session of a bot and for a visitor that must exist. Raises NotFound when they are erased just now."""
+        try:
+            row = await fetch_one(
+                self._tx,
+                _SQL["insert"],
+                tenant_id=tenant_id,
+                id=new_uuid(),
+                chatbot_id=chatbot_id,
+                title=title,
+                visitor_id=visitor_id,
+            )
+        except ForeignKeyViolation as error:
+            raise NotFound("The chatbot or the visitor is not there any more.") from error
         return _found(row)
 
     async def get(self, tenant_id: TenantId, session_id: SessionId, chatbot_id: ChatbotId | None = None) -> Session:
@@ -90,11 +94,6 @@ class Sessions:
             head_turn_id=head_turn_id,
         )
         return _found(row)
-
-    async def delete(self, tenant_id: TenantId, session_id: SessionId) -> None:
-        """Delete the session with its turns, messages and feedback; what was billed stays. Raises NotFound."""
-        if await execute(self._tx, _SQL["delete"], tenant_id=tenant_id, id=session_id) == 0:
-            raise NotFound(_MISSING)
 
 
 def _found(row: DictRow | None) -> Session:

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from psycopg.errors import UniqueViolation
+from psycopg.errors import ForeignKeyViolation, UniqueViolation
 from psycopg.rows import DictRow
 
 from domain.chatbot import ChatbotConfig
@@ -123,6 +123,8 @@ class Turns:
                 )
         except UniqueViolation as error:
             raise TurnRunning from error
+        except ForeignKeyViolation as error:
+            raise NotFound("There is no such session.") from error
         row = await cursor.fetchone()
         if row is None:
             raise NotFound

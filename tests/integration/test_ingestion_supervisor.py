@@ -8,6 +8,7 @@ from uuid import uuid4
 
 import numpy as np
 import pytest
+from pydantic import SecretStr
 
 from actors import ingestion_supervisor
 from actors.ingestion_supervisor import GAVE_UP, MAX_ATTEMPTS, IngestionSupervisor
@@ -22,6 +23,7 @@ from storage.postgres.database import system_tx
 from storage.postgres.documents import Documents
 from storage.vectors.store import VectorStore
 from tests.fixtures.conditions import eventually
+from tests.fixtures.database import DATABASE_SECRET
 from tests.fixtures.knowledge import KnowledgeBase
 
 Bot = tuple[TenantId, ChatbotId]
@@ -66,8 +68,15 @@ def pipeline(monkeypatch: pytest.MonkeyPatch) -> ScriptedPipeline:
 
 
 @pytest.fixture
-async def supervisor(knowledge: KnowledgeBase, pipeline: ScriptedPipeline) -> AsyncIterator[IngestionSupervisor]:
-    settings = Settings(object_store_url=knowledge.objects_url, profile="test")
+async def supervisor(
+    knowledge: KnowledgeBase, redis_url: str, pipeline: ScriptedPipeline
+) -> AsyncIterator[IngestionSupervisor]:
+    settings = Settings(
+        object_store_url=knowledge.objects_url,
+        profile="test",
+        redis_url=redis_url,
+        secret_key=SecretStr(DATABASE_SECRET),
+    )
     supervisor = IngestionSupervisor(settings, knowledge.urls)
     yield supervisor
     await supervisor.close()

@@ -19,6 +19,7 @@ BODIES: dict[tuple[str, str], dict[str, Any]] = {
     ("post", "/knowledgebase/{chatbot_id}/upload"): {"files": {"files": ("a.txt", b"Twelve months.", "text/plain")}},
     ("get", "/knowledgebase/{chatbot_id}/documents/{document_id}/passage"): {"params": {"start": 0, "end": 1}},
     ("post", "/subscriptions"): {"json": {"plan": "pro"}},
+    ("post", "/tenant/erasure"): {"json": {"password": "wrong", "name": "wrong"}},
 }
 """What an operation needs to get as far as its permission and its ids."""
 SEED = (
@@ -29,12 +30,14 @@ SEED = (
     "insert into visitors (tenant_id, id, chatbot_id) values (%(tenant)s, %(visitor)s, %(bot)s)",
     """insert into sessions (tenant_id, id, chatbot_id, visitor_id)
     values (%(tenant)s, %(session)s, %(bot)s, %(visitor)s)""",
+    """insert into erasures (tenant_id, id, kind, subject, requested_by, state, receipt)
+    values (%(tenant)s, %(erasure)s, 'session', %(erasure)s, 'user:x', 'done', '{}')""",
 )
 
 
 async def world(rig: GatewayRig, chat: Chat) -> dict[str, str]:
     """New targets in the chat's tenant, by the names that paths use."""
-    ids = {name: new_uuid() for name in ("bot", "document", "session", "visitor")}
+    ids = {name: new_uuid() for name in ("bot", "document", "session", "visitor", "erasure")}
     async with system_tx(rig.services.db) as tx:
         for statement in SEED:
             await tx.execute(statement.encode(), {**ids, "tenant": tenant_id_of(chat)})
@@ -42,6 +45,9 @@ async def world(rig: GatewayRig, chat: Chat) -> dict[str, str]:
     assert stored.answer is not None
     return {
         **{f"{name}_id": str(value) for name, value in ids.items()},
+        "tenant_id": str(tenant_id_of(chat)),
+        "erasure_id": str(ids["erasure"]),
+        "seal": "unknown",
         "chatbot_id": str(ids["bot"]),
         "turn_id": stored.turn,
         "message_id": stored.answer,

@@ -27,6 +27,3 @@ set title = coalesce(%(title)s, title),
     updated_at = now()
 where tenant_id = %(tenant_id)s and id = %(id)s
 returning tenant_id, id, chatbot_id, title, visitor_id, head_turn_id, closed_at, created_at, updated_at;
-
--- name: delete
-delete from sessions where tenant_id = %(tenant_id)s and id = %(id)s;

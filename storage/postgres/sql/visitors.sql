@@ -20,6 +20,9 @@ update visitors set last_seen_at = now()
 where tenant_id = %(tenant_id)s and chatbot_id = %(chatbot_id)s and id = %(id)s and external_id is null
 returning id;
 
+-- name: exists
+select 1 as found from visitors where tenant_id = %(tenant_id)s and id = %(id)s;
+
 -- name: list
 -- Newest first, after the cursor.
 select v.id, v.external_id, v.created_at, v.last_seen_at,
