@@ -132,13 +132,13 @@ class ErasureSteps:
         if erasure.kind is ErasureKind.TENANT:
             return {"vectors.tables": await tools.vectors.remove_tenant(tenant)}
         present = set(await tools.vectors.tables(tenant)) if chatbots else set()
-        for bot in chatbots:
-            await tools.vectors.remove_chatbot(tenant, ChatbotId(bot))
+        for chatbot in map(ChatbotId, chatbots):
+            await tools.vectors.remove_chatbot(tenant, chatbot)
         chunks = 0
         if erasure.kind is ErasureKind.DOCUMENT and erasure.chatbot_id is not None:
-            for document in documents:
-                chunks += await tools.vectors.count(tenant, erasure.chatbot_id, DocumentId(document))
-                await tools.vectors.remove_document(tenant, erasure.chatbot_id, DocumentId(document))
+            for erased in map(DocumentId, documents):
+                chunks += await tools.vectors.count(tenant, erasure.chatbot_id, erased)
+                await tools.vectors.remove_document(tenant, erasure.chatbot_id, erased)
             await tools.vectors.purge(tenant, erasure.chatbot_id)
         return {"vectors.tables": len(chatbots & present), "vectors.chunks": chunks}
 

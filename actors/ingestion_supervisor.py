@@ -8,6 +8,7 @@ from uuid import UUID
 import structlog
 
 from actors.eraser import EVERY_SECONDS, Eraser, open_tools
+from actors.exporter import EXPIRE_SECONDS, Exporter
 from actors.loops import repeat, run_until_closed
 from configs.settings import Settings
 from domain.documents import DocumentStatus
@@ -15,6 +16,7 @@ from domain.events import EventKind
 from domain.ids import ChatbotId, DocumentId, TenantId
 from pipelines.embed_stage import EmbedPool
 from pipelines.ingest import ingest
+from pipelines.retention import expire
 from pipelines.work import EmbeddedDocument, FailedDocument, WorkItem, ingest_sizing
 from storage.blobs import BlobStore, document_prefix
 from storage.postgres.database import Database, system_tx
@@ -33,6 +35,7 @@ MAX_ATTEMPTS = 3
 POLL_SECONDS = 2.0
 WARM_SECONDS = 900.0
 """How long embed workers stay after the last document, with their model in memory."""
+RETENTION_SECONDS = 86_400.0
 GAVE_UP = "The document could not be processed after several attempts."
 
 
@@ -68,7 +71,14 @@ class IngestionSupervisor:
                     self._stack, self._settings, self._db, self._vectors, self._blobs, self._documents_in_work
                 )
                 eraser = Eraser(tools, ReceiptSigner(self._settings.secret_key.get_secret_value()))
-                run_until_closed(self._stack, repeat("eraser", eraser.work, EVERY_SECONDS))
+                exporter = Exporter(self._db, self._blobs)
+                run_until_closed(
+                    self._stack,
+                    repeat("eraser", eraser.work, EVERY_SECONDS),
+                    repeat("retention", self._expire, RETENTION_SECONDS),
+                    repeat("exporter", exporter.work, EVERY_SECONDS),
+                    repeat("export-expiry", exporter.expire, EXPIRE_SECONDS),
+                )
                 self._loop = asyncio.create_task(self._work())
             elif self._loop.done():
                 raise RuntimeError("the ingestion loop has ended")
@@ -139,6 +149,9 @@ class IngestionSupervisor:
                 self._close_pool()
             with suppress(TimeoutError):
                 await asyncio.wait_for(self._wake.wait(), POLL_SECONDS)
+
+    async def _expire(self) -> None:
+        await expire(self._db)
 
     def _documents_in_work(self, tenant_id: TenantId) -> list[tuple[ChatbotId, DocumentId]]:
         found = (claimed.document for claimed in self._in_work.values())

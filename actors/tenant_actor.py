@@ -80,6 +80,7 @@ class TenantActor:
             "chatbot_name": info.chatbot_name,
             "greeting": info.config.greeting,
             "visitor_id": info.visitor_id,
+            "consent": info.needed_consent,
             "active_turn": {"turn_id": str(live.turn_id), "epoch": live.epoch, "seq": live.seq} if live else None,
             "undelivered": [{"turn_id": str(turn), "message_id": str(message)} for turn, message in undelivered],
             "max_connections": self._plan.limits.max_connections,
@@ -205,9 +206,8 @@ class TenantActor:
         accepted: Accepted | None = None
         try:
             async with tenant_tx(self._db, self.tenant_id) as tx:
-                turn_id, message_id = TurnId(new_uuid()), MessageId(new_uuid())
-                turns = Turns(tx, self.tenant_id)
-                accepted = await turns.accept(session_id, question, turn_id, message_id, self.epoch, state)
+                ids = TurnId(new_uuid()), MessageId(new_uuid())
+                accepted = await Turns(tx, self.tenant_id).accept(session_id, question, *ids, self.epoch, state)
         except BaseException:
             accepted = None
             raise

@@ -33,7 +33,7 @@ def verify_audit(settings: Settings, tenant: UUID | None, console: Console) -> b
 
 
 async def _verify(settings: Settings, tenant: TenantId | None) -> Report:
-    url, secret = _database_of(settings)
+    url, secret = database_of(settings)
     db = await Database.open(*role_urls(url, secret), min_size=0, max_size=2)
     try:
         return await verify(db, BlobStore(settings.objects_url), derive_key(secret, KEY_PURPOSE), tenant)
@@ -45,7 +45,7 @@ async def _verify(settings: Settings, tenant: TenantId | None) -> Report:
         await db.close()
 
 
-def _database_of(settings: Settings) -> tuple[str, str]:
+def database_of(settings: Settings) -> tuple[str, str]:
     """The address, without a log-in where it is the embedded server's, and the platform's secret."""
     kept = settings.root / "secret_key"
     secret = settings.secret_key.get_secret_value() or (remembered_secret(kept) if kept.is_file() else "")

@@ -18,6 +18,7 @@ SYSTEM_TX_USERS = {
     "actors/audit_anchors.py",
     "actors/eraser.py",
     "actors/erasure_steps.py",
+    "actors/exporter.py",
     "actors/ingestion_supervisor.py",
     "actors/outbox_relay.py",
     "actors/session_host.py",
@@ -26,7 +27,10 @@ SYSTEM_TX_USERS = {
     "cluster/audit.py",
     "cluster/dedicated_hosts.py",
     "deployments/gateway/account_routes.py",
+    "deployments/gateway/erasure_routes.py",
     "deployments/gateway/visitor_routes.py",
+    "pipelines/archive.py",
+    "pipelines/retention.py",
 }
 SQL_TEXT = re.compile(
     r"\b(select\s.+\sfrom\s|insert\s+into\s|update\s+\w+\s+set\s|delete\s+from\s|create\s+table\s)", re.IGNORECASE

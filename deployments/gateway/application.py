@@ -5,10 +5,13 @@ from starlette.middleware.cors import CORSMiddleware
 
 from deployments.gateway import (
     account_routes,
+    analytics_routes,
     audit_routes,
     billing_routes,
     chatbot_routes,
+    consent_routes,
     erasure_routes,
+    export_routes,
     feedback_routes,
     health_routes,
     knowledge_routes,
@@ -65,6 +68,9 @@ def build_app(services: GatewayServices) -> FastAPI:
         billing_routes,
         audit_routes,
         erasure_routes,
+        consent_routes,
+        export_routes,
+        analytics_routes,
         health_routes,
     ):
         app.include_router(module.router)

@@ -1,6 +1,6 @@
 """What the gateway's routes work with: opened by the replica, given to the application, closed by the replica."""
 
-from collections.abc import AsyncGenerator, Awaitable, Callable
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Any, Protocol
@@ -31,6 +31,7 @@ class Conversations(Protocol):
 
     async def open_session(self, tenant_id: TenantId, session_id: SessionId) -> Event:
         """`{"chatbot_id", "chatbot_name", "greeting", "visitor_id": id | None, "max_connections",
+        "consent": {"policy_url", "policy_version"} | None,
         "active_turn": {"turn_id", "epoch", "seq"} | None, "undelivered": [{"turn_id", "message_id"}]}`."""
 
     def submit(
@@ -58,6 +59,8 @@ class Blobs(Protocol):
     async def put(self, key: str, data: bytes) -> None: ...
 
     async def get(self, key: str) -> bytes: ...
+
+    def stream(self, key: str) -> AsyncIterator[bytes]: ...
 
     async def delete_prefix(self, prefix: str) -> Any: ...
 

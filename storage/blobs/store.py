@@ -3,6 +3,8 @@
 import asyncio
 import os
 import re
+import shutil
+from collections.abc import AsyncIterator, Callable
 from contextlib import suppress
 from pathlib import Path
 from tempfile import NamedTemporaryFile
@@ -17,6 +19,7 @@ from domain.ids import DocumentId, TenantId
 
 _KEY = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]*(\.[A-Za-z0-9_-]+)*(/[A-Za-z0-9][A-Za-z0-9_-]*(\.[A-Za-z0-9_-]+)*)*")
 MAX_KEY = 512
+PIECE = 256 * 1024
 
 
 def document_prefix(tenant_id: TenantId, document_id: DocumentId) -> str:
@@ -54,6 +57,24 @@ class BlobStore:
         """Store `data`, in place of what was there."""
         path = self._path(key)
         await asyncio.to_thread(_write_atomically if self._local else self._files.pipe_file, path, data)
+
+    async def put_file(self, key: str, file: Path) -> None:
+        """Store the content of a local file, in place of what was there, in pieces."""
+        path = self._path(key)
+        await asyncio.to_thread(_copy_atomically if self._local else self._upload, path, file)
+
+    async def stream(self, key: str) -> AsyncIterator[bytes]:
+        """The content in pieces of up to PIECE bytes. Raises NotFound before the first one."""
+        path = self._path(key)
+        try:
+            file = await asyncio.to_thread(self._files.open, path, "rb")
+        except (FileNotFoundError, IsADirectoryError):
+            raise NotFound("The file is not stored any more.") from None
+        try:
+            while piece := await asyncio.to_thread(file.read, PIECE):
+                yield piece
+        finally:
+            await asyncio.to_thread(file.close)
 
     async def get(self, key: str) -> bytes:
         """Raises NotFound."""
@@ -93,18 +114,30 @@ class BlobStore:
             return sorted(key for key in keys if _KEY.fullmatch(key))
         return []
 
+    def _upload(self, path: str, file: Path) -> None:
+        self._files.put_file(str(file), path)
+
     def _path(self, key: str) -> str:
         if len(key) > MAX_KEY or not _KEY.fullmatch(key):
             raise ValueError("a blob key is a relative path of plain names")
         return f"{self._root}/{key}"
 
 
+def _copy_atomically(path: str, source: Path) -> None:
+    with source.open("rb") as content:
+        _replace(path, lambda file: shutil.copyfileobj(content, file, PIECE))
+
+
 def _write_atomically(path: str, data: bytes) -> None:
+    _replace(path, lambda file: file.write(data))
+
+
+def _replace(path: str, write: Callable[[Any], Any]) -> None:
     target = Path(path)
     target.parent.mkdir(parents=True, exist_ok=True)
     with NamedTemporaryFile(dir=target.parent, prefix=".writing-", delete=False) as file:
         try:
-            file.write(data)
+            write(file)
             file.flush()
             os.fsync(file.fileno())
             Path(file.name).replace(target)

@@ -54,6 +54,35 @@ async def erase(
     )
 
 
+async def limited_chatbots(tx: Transaction) -> list[tuple[TenantId, ChatbotId, int]]:
+    """The chatbots that keep conversations for some days, and how many; needs a system transaction."""
+    return [(row["tenant_id"], row["id"], row["days"]) for row in await fetch_all(tx, _SQL["limited_chatbots"])]
+
+
+async def erase_older(tx: Transaction, tenant_id: TenantId, chatbot_id: ChatbotId, days: int, limit: int) -> Counts:
+    """Remove the rows of up to `limit` conversations and visitors of whom nothing was heard for `days`, and request the
+    erasure of all else as one; what went, empty when nothing is so old."""
+    values = {"tenant_id": tenant_id, "chatbot_id": chatbot_id, "days": days, "limit": limit}
+    sessions = [str(row["id"]) for row in await fetch_all(tx, _SQL["old_sessions"], **values)]
+    visitors = [str(row["id"]) for row in await fetch_all(tx, _SQL["old_visitors"], **values, sessions=sessions)]
+    if not sessions and not visitors:
+        return {}
+    related: Related = {"sessions": sessions, "visitors": visitors}
+    rows = ErasedRows(tx, tenant_id)
+    related["exports"] = await rows.exports(related)
+    counts = await rows.remove(related)
+    await Erasures(tx).request(
+        tenant_id,
+        ErasureKind.RETENTION,
+        chatbot_id,
+        "retention",
+        chatbot_id=chatbot_id,
+        related=related,
+        counts=counts,
+    )
+    return counts
+
+
 async def _related(tx: Transaction, tenant_id: TenantId, kind: ErasureKind, subject: UUID) -> Related:
     async def ids(block: str) -> list[str]:
         return [str(row["id"]) for row in await fetch_all(tx, _SQL[block], tenant_id=tenant_id, id=subject)]

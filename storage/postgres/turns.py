@@ -7,7 +7,7 @@ from psycopg.rows import DictRow
 
 from domain.chatbot import ChatbotConfig
 from domain.conversation import Citation, Question, TurnState
-from domain.errors import NotFound, SessionClosed, StaleEpoch, TurnRunning
+from domain.errors import ConsentRequired, NotFound, SessionClosed, StaleEpoch, TurnRunning
 from domain.generation import PromptMessage
 from domain.ids import ChatbotId, MessageId, SessionId, TenantId, TurnId
 from storage.postgres.database import Transaction, execute, fetch_all, fetch_one, queue
@@ -27,6 +27,15 @@ class SessionInfo:
     config: ChatbotConfig
     visitor_id: str | None
     plan: str
+    consented: bool
+    """Whether questions are taken: nobody has to agree to anything, or the session's visitor did."""
+
+    @property
+    def needed_consent(self) -> dict[str, str] | None:
+        """`policy_url` and `policy_version` that the visitor has to agree to first."""
+        privacy = self.config.privacy
+        shown = {"policy_url": privacy.policy_url, "policy_version": privacy.policy_version}
+        return None if self.consented else shown
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,6 +94,7 @@ class Turns:
             config=ChatbotConfig.model_validate(row["config"]),
             visitor_id=str(row["visitor_id"]) if row["visitor_id"] else None,
             plan=row["plan"],
+            consented=row["consented"],
         )
 
     async def accept(
@@ -244,6 +254,8 @@ def _raise_refusal(row: DictRow, question: Question) -> None:
         raise NotFound("There is no such session.")
     if row["closed_at"] is not None:
         raise SessionClosed
+    if not row["consented"]:
+        raise ConsentRequired
     if (question.edits or question.regenerates) and row["origin_text"] is None:
         raise NotFound("There is no such message in this session.")
 

@@ -104,8 +104,7 @@ class VectorStore:
     async def purge(self, tenant_id: TenantId, chatbot_id: ChatbotId) -> None:
         """Take what was removed off the disk: only the present rows' files stay, of one version.
 
-        Compaction leaves a file in which few rows were deleted: so all rows and the index are written anew. A reader of
-        an older version fails once, and looks again.
+        Compaction leaves files with few deleted rows: so all is written anew. Readers of older versions look again.
         """
         key = _key(tenant_id, chatbot_id)
         async with self._lock(key):

@@ -54,12 +54,12 @@ async def test_what_comes_back_is_erased_again(erasing: ErasureRig, chat: Chat) 
     left = eraser._steps.left
     written = False
 
-    async def straggle(found: Erasure) -> dict[str, int]:
+    async def straggle(erasure: Erasure) -> dict[str, int]:
         nonlocal written
         if not written:
             written = True
             await erasing.blobs.put(original_key(tenant, document), gone.encode())
-        return await left(found)
+        return await left(erasure)
 
     eraser._steps.left = straggle  # type: ignore[method-assign]
     done = await erasing.finish(tenant, erasure, eraser)

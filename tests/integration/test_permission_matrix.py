@@ -19,6 +19,7 @@ BODIES: dict[tuple[str, str], dict[str, Any]] = {
     ("post", "/knowledgebase/{chatbot_id}/upload"): {"files": {"files": ("a.txt", b"Twelve months.", "text/plain")}},
     ("get", "/knowledgebase/{chatbot_id}/documents/{document_id}/passage"): {"params": {"start": 0, "end": 1}},
     ("post", "/subscriptions"): {"json": {"plan": "pro"}},
+    ("post", "/chatbots/{chatbot_id}/visitors/{visitor_id}/consent"): {"json": {"policy_version": "1"}},
     ("post", "/tenant/erasure"): {"json": {"password": "wrong", "name": "wrong"}},
 }
 """What an operation needs to get as far as its permission and its ids."""
@@ -32,12 +33,14 @@ SEED = (
     values (%(tenant)s, %(session)s, %(bot)s, %(visitor)s)""",
     """insert into erasures (tenant_id, id, kind, subject, requested_by, state, receipt)
     values (%(tenant)s, %(erasure)s, 'session', %(erasure)s, 'user:x', 'done', '{}')""",
+    """insert into exports (tenant_id, id, kind, subject, requested_by, state)
+    values (%(tenant)s, %(export)s, 'visitor', %(visitor)s, 'user:x', 'done')""",
 )
 
 
 async def world(rig: GatewayRig, chat: Chat) -> dict[str, str]:
     """New targets in the chat's tenant, by the names that paths use."""
-    ids = {name: new_uuid() for name in ("bot", "document", "session", "visitor", "erasure")}
+    ids = {name: new_uuid() for name in ("bot", "document", "session", "visitor", "erasure", "export")}
     async with system_tx(rig.services.db) as tx:
         for statement in SEED:
             await tx.execute(statement.encode(), {**ids, "tenant": tenant_id_of(chat)})
@@ -47,6 +50,7 @@ async def world(rig: GatewayRig, chat: Chat) -> dict[str, str]:
         **{f"{name}_id": str(value) for name, value in ids.items()},
         "tenant_id": str(tenant_id_of(chat)),
         "erasure_id": str(ids["erasure"]),
+        "export_id": str(ids["export"]),
         "seal": "unknown",
         "chatbot_id": str(ids["bot"]),
         "turn_id": stored.turn,

@@ -51,6 +51,7 @@ create table exports (
     attempts integer not null default 0,
     primary key (tenant_id, id)
 );
+create unique index exports_open on exports (tenant_id, kind, subject) where state in ('requested', 'running');
 create index exports_waiting on exports (requested_at) where state in ('requested', 'running');
 create index exports_expiring on exports (expires_at) where state = 'done';
 

@@ -141,6 +141,38 @@ where tenant_id = %(tenant_id)s
   and (kind = 'tenant' or subject = any(%(visitors)s::uuid[]) or subject in (
       select s.visitor_id from sessions s where s.tenant_id = %(tenant_id)s and s.id = any(%(sessions)s::uuid[])));
 
+-- name: limited_chatbots
+-- Across tenants: the bots that keep conversations for a time.
+select b.tenant_id, b.id, (c.config->>'retention_days')::integer as days
+from chatbots b
+join chatbot_configs c on c.tenant_id = b.tenant_id and c.chatbot_id = b.id and c.version = b.version
+where c.config->>'retention_days' is not null
+order by b.tenant_id, b.id;
+
+-- name: old_sessions
+-- Nothing was asked for so long, and nothing is being answered.
+select s.id
+from sessions s
+where s.tenant_id = %(tenant_id)s and s.chatbot_id = %(chatbot_id)s
+  and s.updated_at < now() - make_interval(days => %(days)s)
+  and not exists (select from turns t where t.tenant_id = s.tenant_id and t.session_id = s.id
+                  and t.state in ('accepted', 'running'))
+order by s.updated_at
+limit %(limit)s
+for update of s skip locked;
+
+-- name: old_visitors
+-- They have no session any more.
+select v.id
+from visitors v
+where v.tenant_id = %(tenant_id)s and v.chatbot_id = %(chatbot_id)s
+  and v.last_seen_at < now() - make_interval(days => %(days)s)
+  and not exists (select from sessions s where s.tenant_id = v.tenant_id and s.visitor_id = v.id
+                  and s.id <> all(%(sessions)s::uuid[]))
+order by v.last_seen_at
+limit %(limit)s
+for update of v skip locked;
+
 -- name: unrelayed
 -- Events about the ids that a consumer still has to see; one that nobody took within ten minutes never will be.
 select count(*) as total
