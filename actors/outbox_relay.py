@@ -35,6 +35,8 @@ BATCH = 500
 ANCHOR_SECONDS = 60.0
 """How much of the audit log could be cut off unseen, at most."""
 SUPERVISOR = "ingestion-supervisor"
+USAGE = "usage"
+"""The consumer that records what it has handled; each kind of event that it takes is its own."""
 
 
 class OutboxRelay:
@@ -69,7 +71,7 @@ class OutboxRelay:
                 repeat("relay-trim", self._trim, 3600),
                 repeat("audit-anchors", self._anchor, ANCHOR_SECONDS),
                 repeat("webhook-inbox", self._inbox, 2),
-                repeat("usage", lambda: self._consume("usage", self._count_usage), 1),
+                repeat("usage", lambda: self._consume(USAGE, self._count_usage), 1),
                 repeat("ingestion", lambda: self._consume("ingestion", self._wake_ingestion), 1),
             )
             self._started = True
@@ -93,7 +95,7 @@ class OutboxRelay:
         if not await self._log.was_emptied(STREAM):
             return
         async with system_tx(self._db) as tx:
-            count = await Outbox(tx).publish_again()
+            count = await Outbox(tx).publish_again([USAGE])
         await self._log.begin(STREAM)
         if count:
             log.warning("relay.published_again", events=count)
@@ -118,7 +120,7 @@ class OutboxRelay:
             return
         payload = event.payload
         async with tenant_tx(self._db, event.tenant_id) as tx:
-            if await Outbox(tx).first_time("usage", event):
+            if await Outbox(tx).first_time(USAGE, event):
                 usage = Usage(payload["prompt_tokens"], payload["completion_tokens"])
                 chatbot_id = ChatbotId(UUID(payload["chatbot_id"]))
                 day = event.created_at.date()

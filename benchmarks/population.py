@@ -11,7 +11,7 @@ from pydantic import SecretStr
 from configs.settings import Settings
 from deployments.gateway.tokens import AccessTokens
 from domain.chatbot import ChatbotConfig, Grounding, RetrievalConfig
-from domain.ids import TenantId, UserId, new_uuid
+from domain.ids import SignInId, TenantId, UserId, new_uuid
 from domain.tenancy import Principal, Role
 from tests.fixtures.platform import Platform
 
@@ -81,9 +81,18 @@ class Population:
             list(tenants),
             people,
         )
+        sign_ins = [SignInId(new_uuid()) for _ in tenants]
+        self._write(
+            "insert into sign_ins (tenant_id, id, user_id, method, user_agent, expires_at)"
+            " select unnest(%s::uuid[]), unnest(%s::uuid[]), unnest(%s::uuid[]), 'password', 'bench',"
+            " now() + interval '1 day'",
+            list(tenants),
+            sign_ins,
+            people,
+        )
         tokens = {
-            tenant: self._tokens.sign(Principal(tenant, person, Role.OWNER))
-            for tenant, person in zip(tenants, people, strict=True)
+            tenant: self._tokens.sign(Principal(tenant, person, Role.OWNER, sign_in))
+            for tenant, person, sign_in in zip(tenants, people, sign_ins, strict=True)
         }
         return [
             Seat(tenant, f"{self._base}/chatbots/{bot}/sessions/{session}/ws", tokens[tenant])

@@ -216,6 +216,7 @@ def _ray_container(name: str, cpu: str, memory: str, gpus: int = 0) -> Document:
         "name": name,
         "image": IMAGE,
         "env": _environment(ray_environment()),
+        "envFrom": [{"configMapRef": {"name": NAME, "optional": True}}],
         "resources": _resources(cpu, memory, gpus),
         "securityContext": _container_security(),
         "volumeMounts": [{"name": "shared-memory", "mountPath": "/dev/shm"}],  # noqa: S108

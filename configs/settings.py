@@ -64,7 +64,9 @@ class Settings(BaseSettings):
     )
 
     access_token_minutes: int = Field(15, ge=1)
-    refresh_token_days: int = Field(30, ge=1)
+    refresh_token_days: int = Field(30, ge=1, description="How long a sign-in lives that is not used.")
+    sign_in_days: int = Field(90, ge=1, description="How long a sign-in lives however often it is used.")
+    visitor_token_minutes: int = Field(60, ge=1, le=1_440, description="How long a visitor's token lives.")
     token_issuer: str = "loquent"  # noqa: S105 - a name
     token_audience: str = "loquent-api"  # noqa: S105 - a name
     allowed_origins: Origins = Field((), description="Origins beside our own that may open sockets and call the API.")
@@ -72,9 +74,17 @@ class Settings(BaseSettings):
     trusted_proxies: Networks = Field(
         (), description="Networks of proxies, beside loopback, whose word about the client's address counts."
     )
+    fetch_networks: Networks = Field(
+        (), description="Networks, beside the public internet, whose addresses documents may be fetched from."
+    )
     rate_limit_factor: float = Field(
         1.0, gt=0, description="Multiplies every limit of calls in deployments/gateway/rate_limits.py."
     )
+
+    public_url: Annotated[str, AfterValidator(_checked_origin)] | None = Field(
+        None, description="Where people reach the page, for links in mails; `http://host:port` when unset."
+    )
+    identity_file: Path | None = Field(None, description="Another identity.yaml.")
 
     default_model: str = Field("smollm2-135m", description="The key of configs/models.yaml that `default` means.")
     local_engine: Literal["auto", "vllm", "llamacpp", "none"] = Field(
@@ -138,6 +148,11 @@ class Settings(BaseSettings):
     @property
     def objects_url(self) -> str:
         return self.object_store_url or str(self.root / "objects")
+
+    @property
+    def page_url(self) -> str:
+        """Where links in mails lead. Never what a request calls the host: that is the client's word."""
+        return self.public_url or f"http://{self.host}:{self.port}"
 
     @property
     def models_dir(self) -> Path:

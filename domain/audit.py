@@ -26,6 +26,18 @@ class Action(StrEnum):
     USER_LOGIN_REFUSED = "user.login_refused"
     USER_LOGOUT = "user.logout"
     REFRESH_TOKEN_REUSE = "refresh_token.reuse"  # noqa: S105 - a name
+    MFA_ENABLE = "mfa.enable"
+    MFA_DISABLE = "mfa.disable"
+    MFA_REFUSED = "mfa.refused"
+    RECOVERY_CODE_USE = "recovery_code.use"
+    RECOVERY_CODES_RENEW = "recovery_codes.renew"
+    TENANT_SECURITY_UPDATE = "tenant.security_update"
+    IDENTITY_LINK = "identity.link"
+    IDENTITY_UNLINK = "identity.unlink"
+    SIGN_IN_REVOKE = "sign_in.revoke"
+    API_KEY_CREATE = "api_key.create"
+    API_KEY_ROTATE = "api_key.rotate"
+    API_KEY_REVOKE = "api_key.revoke"
     CHATBOT_CREATE = "chatbot.create"
     CHATBOT_UPDATE = "chatbot.update"
     CHATBOT_DELETE = "chatbot.delete"
@@ -48,6 +60,7 @@ class Action(StrEnum):
 
 class ActorKind(StrEnum):
     USER = "user"
+    API_KEY = "api_key"
     VISITOR = "visitor"
     ANONYMOUS = "anonymous"
     """Somebody who did not prove who they are."""

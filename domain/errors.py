@@ -9,6 +9,7 @@ AppError
 ├── RateLimited 429           ├── EngineFailed 502          │   ├── TurnNotRunning
 └── Unavailable 503           │                             │   ├── SessionClosed
                               │                             │   └── StaleEpoch
+Below Forbidden: WrongCode, MfaEnrolmentRequired.
 """
 
 from typing import Any, ClassVar
@@ -56,6 +57,14 @@ class Forbidden(AppError):
 
 class ConsentRequired(Forbidden):
     code, default = "consent_required", "Agree to the privacy policy first."
+
+
+class WrongCode(Forbidden):
+    code, default = "wrong_code", "The code is wrong or was used already."
+
+
+class MfaEnrolmentRequired(Forbidden):
+    code, default = "mfa_enrolment_required", "The company asks for a second factor; set one up to continue."
 
 
 class NotFound(AppError):

@@ -13,6 +13,8 @@ SessionId = NewType("SessionId", UUID)
 TurnId = NewType("TurnId", UUID)
 MessageId = NewType("MessageId", UUID)
 VisitorId = NewType("VisitorId", UUID)
+SignInId = NewType("SignInId", UUID)
+ApiKeyId = NewType("ApiKeyId", UUID)
 
 
 def new_uuid() -> UUID:

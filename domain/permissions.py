@@ -9,6 +9,7 @@ from domain.tenancy import Role
 
 
 class Permission(StrEnum):
+    API_KEYS_MANAGE = "api_keys.manage"
     AUDIT_READ = "audit.read"
     BILLING_READ = "billing.read"
     BILLING_MANAGE = "billing.manage"
@@ -27,6 +28,8 @@ class Permission(StrEnum):
     DATA_EXPORT = "data.export"
     DATA_ERASE = "data.erase"
     TENANT_ERASE = "tenant.erase"
+    TENANT_SECURITY = "tenant.security"
+    """What everybody of the company needs to sign in."""
 
 
 P = Permission
@@ -35,7 +38,7 @@ _READER = frozenset((P.CHATBOTS_READ, P.DOCUMENTS_READ, P.CONVERSATIONS_READ, P.
 PERMISSIONS: Mapping[Role, frozenset[Permission]] = MappingProxyType(
     {
         Role.OWNER: frozenset(P),
-        Role.ADMIN: frozenset(P) - {P.TENANT_ERASE},
+        Role.ADMIN: frozenset(P) - {P.TENANT_SECURITY, P.TENANT_ERASE},
         # Who builds a bot tries it, and reads what became of it.
         Role.EDITOR: _READER
         | {
@@ -61,11 +64,15 @@ VISITOR_PERMISSIONS = frozenset(
     )
 )
 """In their own sessions of one chatbot, and what is known of themselves, only: routes and repositories see to it."""
+KEY_PERMISSIONS = frozenset(P) - {P.API_KEYS_MANAGE, P.TENANT_ERASE}
+"""What an API key may be for: a key that makes keys would outlive its own end, and a company is ended by a person."""
 
 
-def check(role: Role | None, permission: Permission) -> None:
-    """`role` is None for a visitor. Raises Forbidden."""
+def check(role: Role | None, permission: Permission, scopes: frozenset[str] | None = None) -> None:
+    """`role` is None for a visitor; `scopes` are those of an API key. Raises Forbidden."""
     granted = VISITOR_PERMISSIONS if role is None else PERMISSIONS[role]
     if permission not in granted:
         who = "Visitors" if role is None else f"People with the role {role.value!r}"
         raise Forbidden(f"{who} may not do this.")
+    if scopes is not None and (permission not in scopes or permission not in KEY_PERMISSIONS):
+        raise Forbidden(f"This key is not for {permission.value!r}.")

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
 
-from domain.ids import ChatbotId, TenantId, UserId, VisitorId
+from domain.ids import ApiKeyId, ChatbotId, SignInId, TenantId, UserId, VisitorId
 
 
 class Role(StrEnum):
@@ -31,13 +31,36 @@ class User:
     created_at: datetime
 
 
+class SignInMethod(StrEnum):
+    """How somebody proved who they are."""
+
+    REGISTRATION = "registration"
+    PASSWORD = "password"  # noqa: S105 - a name
+    OIDC = "oidc"
+    DEMO = "demo"
+
+
+@dataclass(frozen=True, slots=True)
+class Device:
+    """What somebody signs in with, as far as it tells."""
+
+    user_agent: str
+    """At most 200 printable characters of ASCII."""
+    ip: str | None
+
+
 @dataclass(frozen=True, slots=True)
 class Principal:
-    """An authenticated person acting for one tenant; only authentication makes one."""
+    """An authenticated person acting for one tenant, by themselves or through a key; only authentication makes one."""
 
     tenant_id: TenantId
     user_id: UserId
     role: Role
+    sign_in_id: SignInId | None = None
+    """What the person's access token came from; None for a key."""
+    api_key_id: ApiKeyId | None = None
+    scopes: frozenset[str] | None = None
+    """The permissions that the key is for; None for a person, who has all of their role."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,3 +73,5 @@ class Chatter:
     """The only chatbot that a visitor may use."""
     user_id: UserId | None = None
     """Which of the tenant's people it is; None for a visitor."""
+    api_key_id: ApiKeyId | None = None
+    """The key that the person chats through."""

@@ -15,11 +15,14 @@ pytest_plugins = [
     "tests.fixtures.desk",
     "tests.fixtures.engines",
     "tests.fixtures.gateway",
+    "tests.fixtures.identity_provider",
     "tests.fixtures.platform",
     "tests.fixtures.provider",
     "tests.fixtures.ray",
+    "tests.fixtures.second_factor",
     "tests.fixtures.streams",
     "tests.fixtures.stripe_double",
+    "tests.fixtures.web_server",
     "tests.fixtures.erasure",  # last, for it imports others
 ]
 

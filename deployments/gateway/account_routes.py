@@ -1,24 +1,28 @@
 """Registration, log-in, refresh tokens that rotate, and who one is."""
 
-from uuid import uuid4
-
 import structlog
-from fastapi import APIRouter, Response
+from fastapi import APIRouter, Request, Response
 
 from configs.settings import DEMO_EMAIL
-from deployments.gateway.grants import grant_of
+from deployments.gateway.device import CurrentDevice
+from deployments.gateway.grants import begin_sign_in, grant_of
+from deployments.gateway.mfa_models import MfaChallengeModel
 from deployments.gateway.models import GrantModel, LoginBody, MeModel, RefreshBody, RegisterBody
 from deployments.gateway.origin import AnonymousOrigin, Client, of_user
 from deployments.gateway.principal import PUBLIC, CurrentPrincipal
 from deployments.gateway.rate_limits import Kind
+from deployments.gateway.second_factor import after_first_factor, signed_in
 from deployments.gateway.services import GatewayServices, Services
 from deployments.gateway.tokens import hash_refresh_token
 from deployments.gateway.unattended import unattended
-from domain.audit import Action, Details, Origin, Target
+from domain.audit import Action, Origin, Target
 from domain.errors import AppError, NotAuthenticated, NotFound
+from domain.tenancy import SignInMethod
 from storage.postgres.accounts import Account, Accounts
 from storage.postgres.audit import Audit
-from storage.postgres.database import Transaction, system_tx
+from storage.postgres.database import system_tx
+from storage.postgres.sign_ins import SignIns
+from storage.redis.access import announce_end
 
 log = structlog.get_logger()
 router = APIRouter(tags=["accounts"])
@@ -28,13 +32,15 @@ _STALE = "The session has ended; sign in again."
 
 
 @router.post("/auth/register", status_code=201, openapi_extra=PUBLIC)
-async def register(body: RegisterBody, services: Services, client: Client, origin: AnonymousOrigin) -> GrantModel:
+async def register(
+    body: RegisterBody, services: Services, client: Client, origin: AnonymousOrigin, device: CurrentDevice
+) -> GrantModel:
     """A new tenant with its owner, signed in."""
     await _count_attempt(services, client, body.email)
     password_hash = await services.passwords.hash(body.password)
     async with system_tx(services.db) as tx:
         account = await Accounts(tx).create(body.email, password_hash, body.company)
-        grant = await grant_of(services, tx, account, uuid4())
+        grant = await begin_sign_in(services, tx, account, device, SignInMethod.REGISTRATION)
         by, target = of_user(origin, account.user.id), Target("tenant", str(account.tenant.id))
         await Audit(tx).append(account.tenant.id, by, Action.TENANT_REGISTER, target)
     log.info("account.registered", tenant_id=str(account.tenant.id))
@@ -42,10 +48,22 @@ async def register(body: RegisterBody, services: Services, client: Client, origi
 
 
 @router.post("/auth/login", openapi_extra=PUBLIC)
-async def log_in(body: LoginBody, services: Services, client: Client, origin: AnonymousOrigin) -> GrantModel:
+async def log_in(
+    body: LoginBody,
+    services: Services,
+    client: Client,
+    origin: AnonymousOrigin,
+    device: CurrentDevice,
+    request: Request,
+    response: Response,
+) -> GrantModel | MfaChallengeModel:
+    """The tokens, or a challenge where the person has a second factor: `POST /auth/mfa/verify` answers it."""
     await _count_attempt(services, client, body.email)
     async with system_tx(services.db) as tx:
         account = await Accounts(tx).find_by_email(body.email)
+        known_address = await SignIns(tx).knows_address(body.email, origin.ip)
+    known_device = services.devices.device_in(request, account.user.id) if account else None
+    await _count_guess(services, body.email, known_device, known_address)
     # Without an account the check takes as long: the answer's time does not tell who has one.
     if not await services.passwords.verify(account.password_hash if account else None, body.password) or not account:
         log.info("login.refused")
@@ -57,13 +75,13 @@ async def log_in(body: LoginBody, services: Services, client: Client, origin: An
     async with system_tx(services.db) as tx:
         if renewed is not None:
             await Accounts(tx).set_password_hash(account.user.id, renewed)
-        grant = await grant_of(services, tx, account, uuid4())
-        await _record_login(tx, account, origin)
+        grant = await after_first_factor(services, tx, account, origin, device, SignInMethod.PASSWORD)
+    services.devices.remember(request, response, account.user.id)
     return grant
 
 
 @router.post("/auth/demo", openapi_extra=PUBLIC)
-async def log_in_to_demo(services: Services, origin: AnonymousOrigin) -> GrantModel:
+async def log_in_to_demo(services: Services, origin: AnonymousOrigin, device: CurrentDevice) -> GrantModel:
     """Sign in to the demo tenant; only where it is seeded, never on Kubernetes."""
     if services.settings.profile == "kubernetes":
         raise NotFound
@@ -71,9 +89,7 @@ async def log_in_to_demo(services: Services, origin: AnonymousOrigin) -> GrantMo
         account = await Accounts(tx).find_by_email(DEMO_EMAIL)
         if account is None:
             raise NotFound("There is no demo here.")
-        grant = await grant_of(services, tx, account, uuid4())
-        await _record_login(tx, account, origin, {"demo": True})
-    return grant
+        return await signed_in(services, tx, account, origin, device, SignInMethod.DEMO, {"demo": True})
 
 
 @router.post("/auth/refresh", openapi_extra=PUBLIC)
@@ -82,17 +98,21 @@ async def refresh(body: RefreshBody, services: Services, origin: AnonymousOrigin
     async with system_tx(services.db) as tx:
         accounts = Accounts(tx)
         token = await accounts.lock_refresh_token(hash_refresh_token(body.refresh_token))
-        grant = None
+        grant, stolen = None, False
         if token is not None and not token.dead and not token.used:
             account = await accounts.find(token.user_id, token.tenant_id)
-            if account is not None:
+            seconds_left = await SignIns(tx).use(token.tenant_id, token.family, origin.ip)
+            if account is not None and seconds_left is not None:
                 await accounts.mark_refresh_token_used(token.id)
-                grant = await grant_of(services, tx, account, token.family)
-        elif token is not None and token.used and await accounts.revoke_family(token.family):
+                grant = await grant_of(services, tx, account, token.family, seconds_left)
+        elif token is not None and token.used and await accounts.revoke_family(token.tenant_id, token.family):
+            stolen = True
             # Either the person or a thief holds an old copy: nobody can tell, so both must sign in again.
             log.warning("refresh_token.reused", tenant_id=str(token.tenant_id))
             target = Target("user", str(token.user_id))
             await Audit(tx).append(token.tenant_id, origin, Action.REFRESH_TOKEN_REUSE, target)
+    if token is not None and stolen:
+        await announce_end(services.redis, token.tenant_id, session_id=token.family)
     if grant is None:
         raise NotAuthenticated(_STALE)
     return grant
@@ -104,9 +124,12 @@ async def log_out(body: RefreshBody, services: Services, origin: AnonymousOrigin
     async with system_tx(services.db) as tx:
         accounts = Accounts(tx)
         token = await accounts.lock_refresh_token(hash_refresh_token(body.refresh_token))
-        if token is not None and await accounts.revoke_family(token.family):
+        ended = token is not None and await accounts.revoke_family(token.tenant_id, token.family)
+        if token is not None and ended:
             by, target = of_user(origin, token.user_id), Target("user", str(token.user_id))
             await Audit(tx).append(token.tenant_id, by, Action.USER_LOGOUT, target)
+    if token is not None and ended:
+        await announce_end(services.redis, token.tenant_id, session_id=token.family)
     return Response(status_code=204)
 
 
@@ -117,11 +140,6 @@ async def me(services: Services, principal: CurrentPrincipal) -> MeModel:
     if account is None:
         raise NotAuthenticated("This account no longer exists.")
     return MeModel.of(account)
-
-
-async def _record_login(tx: Transaction, account: Account, origin: Origin, details: Details | None = None) -> None:
-    by, target = of_user(origin, account.user.id), Target("user", str(account.user.id))
-    await Audit(tx).append(account.tenant.id, by, Action.USER_LOGIN, target, details)
 
 
 async def _record_refusal(services: GatewayServices, account: Account, origin: Origin) -> None:
@@ -137,6 +155,19 @@ async def _count_attempt(services: GatewayServices, client: str, email: str) -> 
     """Slows down guessing from one address, without shutting out the owner at another. Raises RateLimited."""
     subject = {"address+account": f"{client}|{email.lower()}"}
     await services.limits.require(Kind.ACCOUNT, subject, "Too many attempts to sign in; try again in a minute.")
+
+
+async def _count_guess(services: GatewayServices, email: str, known_device: str | None, known_address: bool) -> None:
+    """Slows down guesses that come from many addresses: they are counted together, per account, whether there is one
+    or not. A device that has signed in before counts for itself, an address only as `_count_attempt` does: guesses
+    never shut the owner out there. Raises RateLimited."""
+    if known_device is not None:
+        subject = {"device": f"{known_device}|{email.lower()}"}
+    elif known_address:
+        return
+    else:
+        subject = {"account": email.lower()}
+    await services.limits.require(Kind.GUESS, subject, "Too many attempts to sign in; try again later.")
 
 
 async def _renewed_hash(services: GatewayServices, account: Account, password: str) -> str | None:

@@ -1,11 +1,14 @@
 """The FastAPI application of the gateway, made from its services."""
 
+import re
+
 from fastapi import FastAPI
 from starlette.middleware.cors import CORSMiddleware
 
 from deployments.gateway import (
     account_routes,
     analytics_routes,
+    api_key_routes,
     audit_routes,
     billing_routes,
     chatbot_routes,
@@ -13,11 +16,16 @@ from deployments.gateway import (
     erasure_routes,
     export_routes,
     feedback_routes,
+    fetch_routes,
     health_routes,
     knowledge_routes,
     message_routes,
+    mfa_routes,
+    oidc_routes,
     session_routes,
+    sign_in_routes,
     socket_protocol,
+    tenant_routes,
     visitor_routes,
 )
 from deployments.gateway.body_limit import BodyLimit
@@ -32,6 +40,8 @@ from deployments.gateway.request_context import RequestContext
 from deployments.gateway.services import GatewayServices
 from deployments.gateway.socket_door import SocketDoor
 
+UPLOADS = re.compile(r"/knowledgebase/[^/]*/upload")
+"""Read as they arrive, by the route itself."""
 EXPOSED_HEADERS = (
     "Idempotency-Replayed",
     "RateLimit-Limit",
@@ -44,8 +54,11 @@ EXPOSED_HEADERS = (
 """What a page of an allowed origin may read of an answer, beside its content."""
 
 
-def build_app(services: GatewayServices) -> FastAPI:
-    """Every route of the platform. The caller opens and closes the services; an application serves one event loop."""
+def build_app(services: GatewayServices, *, behind_serve: bool = False) -> FastAPI:
+    """Every route of the platform. The caller opens and closes the services; an application serves one event loop.
+
+    `behind_serve` says that Serve adds `X-Request-ID` to the answers; there is one of it either way.
+    """
     socket_protocol.install()
     app = FastAPI(
         title="Loquent",
@@ -59,8 +72,12 @@ def build_app(services: GatewayServices) -> FastAPI:
     install_error_handlers(app)
     for module in (
         account_routes,
+        mfa_routes,
+        oidc_routes,
+        tenant_routes,
         chatbot_routes,
         knowledge_routes,
+        fetch_routes,
         session_routes,
         message_routes,
         feedback_routes,
@@ -71,6 +88,8 @@ def build_app(services: GatewayServices) -> FastAPI:
         consent_routes,
         export_routes,
         analytics_routes,
+        sign_in_routes,
+        api_key_routes,
         health_routes,
     ):
         app.include_router(module.router)
@@ -79,9 +98,7 @@ def build_app(services: GatewayServices) -> FastAPI:
     app.router.default = ChatPage(services.page_dir, services.settings.frame_ancestors)
     # The last one added is the outermost.
     app.add_middleware(Idempotency, services=services)
-    app.add_middleware(
-        BodyLimit, limit=services.settings.max_body_bytes, streamed=("/knowledgebase/",), raw=("/webhooks/",)
-    )
+    app.add_middleware(BodyLimit, limit=services.settings.max_body_bytes, streamed=UPLOADS, raw=("/webhooks/",))
     app.add_middleware(RateDoor, services=services)
     # Tokens travel in a header of their own, so no origin is ever allowed credentials.
     app.add_middleware(
@@ -93,6 +110,9 @@ def build_app(services: GatewayServices) -> FastAPI:
     )
     app.add_middleware(SocketDoor, services=services)
     app.add_middleware(
-        RequestContext, metrics=services.metrics, proxies=TrustedProxies(services.settings.trusted_proxies)
+        RequestContext,
+        metrics=services.metrics,
+        proxies=TrustedProxies(services.settings.trusted_proxies),
+        names_request=not behind_serve,
     )
     return app

@@ -1,5 +1,7 @@
 """Middleware that reads small bodies whole: too large, or JSON of two meanings, is refused before it is parsed."""
 
+import re
+
 from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -9,19 +11,19 @@ from domain.errors import AppError, InvalidInput, TooLarge
 
 
 class BodyLimit:
-    """Bodies over `limit` bytes get 413, also chunked ones; POSTs to paths under `streamed` check their own.
+    """Bodies over `limit` bytes get 413, also chunked ones; POSTs to paths that `streamed` matches check their own.
 
     Paths under `raw` take bytes as they are: they are signed.
     """
 
-    def __init__(self, app: ASGIApp, limit: int, streamed: tuple[str, ...], raw: tuple[str, ...]) -> None:
+    def __init__(self, app: ASGIApp, limit: int, streamed: re.Pattern[str], raw: tuple[str, ...]) -> None:
         self._app = app
         self._limit = limit
         self._streamed = streamed
         self._raw = raw
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] != "http" or (scope["method"] == "POST" and scope["path"].startswith(self._streamed)):
+        if scope["type"] != "http" or (scope["method"] == "POST" and self._streamed.fullmatch(scope["path"])):
             await self._app(scope, receive, send)
             return
         try:

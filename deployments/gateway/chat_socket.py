@@ -3,6 +3,7 @@
 import asyncio
 import time
 from contextlib import suppress
+from functools import partial
 from typing import NoReturn
 from uuid import UUID
 
@@ -13,7 +14,8 @@ from deployments.gateway.closing import FAILED, GONE, NOT_FOUND, POLICY, UNAUTHE
 from deployments.gateway.frame_limit import FrameLimit
 from deployments.gateway.frames import Event, error_frame, pong_frame, ready_frame, reconnect_frame
 from deployments.gateway.incoming import AlreadyAuthenticated, parse_frame
-from deployments.gateway.principal import permitted_chatter
+from deployments.gateway.page_origin import PageOrigin
+from deployments.gateway.principal import caller_of, permitted_chatter
 from deployments.gateway.send_queue import SendQueue, SlowReader
 from deployments.gateway.services import GatewayServices
 from deployments.gateway.socket_turns import SocketTurns
@@ -32,12 +34,14 @@ from domain.wire import (
     RegenerateFrame,
     StopFrame,
 )
+from storage.postgres.callers import Caller
 
 log = structlog.get_logger()
 
 SLOW_READER_SECONDS = 10.0
 FLUSH_SECONDS = 1.0
 CLOSE_SECONDS = 1.0
+DAY_SECONDS = 86_400.0
 
 
 class ChatSocket:
@@ -49,9 +53,11 @@ class ChatSocket:
     """
 
     __slots__ = (
+        "_caller",
         "_ending",
         "_expiry",
         "_limit",
+        "_page",
         "_queue",
         "_reader",
         "_receive",
@@ -62,9 +68,12 @@ class ChatSocket:
         "_turns",
     )
 
-    def __init__(self, services: GatewayServices, request_id: str, receive: Receive, send: Send) -> None:
+    def __init__(
+        self, services: GatewayServices, request_id: str, page: PageOrigin, receive: Receive, send: Send
+    ) -> None:
         self._services = services
         self._request_id = request_id
+        self._page = page
         self._receive = receive
         self._send = send
         self._limit = FrameLimit()
@@ -74,6 +83,7 @@ class ChatSocket:
         self._ending: CloseSocket | None = None
         self._expiry: asyncio.TimerHandle | asyncio.Task[None] | None = None
         self._turns: SocketTurns | None = None
+        self._caller: Caller | None = None
 
     async def run(self, chatbot_id: str, session_id: str) -> None:
         """Serve until either side ends it. Call once."""
@@ -105,6 +115,12 @@ class ChatSocket:
         """Close with `code`; the first call counts."""
         self._end(CloseSocket(code))
 
+    def refuse(self, error: AppError) -> None:
+        """Close with the reason: whoever opened it may no longer be here."""
+        with suppress(SlowReader):
+            self._complain(error)
+        self._end(CloseSocket.because_of(error))
+
     async def move(self, within_seconds: float) -> None:
         """Ask the client to open another socket; this one ends when its answers are written."""
         with suppress(SlowReader):
@@ -119,6 +135,8 @@ class ChatSocket:
 
     async def _clean_up(self, ending: CloseSocket) -> None:
         self._services.drain.remove(self)
+        if self._caller is not None:
+            self._services.access.remove(self._caller, self)
         if self._expiry is not None:
             self._expiry.cancel()
         sender = self._sender
@@ -177,23 +195,29 @@ class ChatSocket:
         """Check the token and find the session. Raises CloseSocket after an error frame that says why."""
         services = self._services
         try:
-            verified = await permitted_chatter(services, auth.token, Permission.CONVERSATIONS_REPLY)
+            verified = await permitted_chatter(services, auth.token, Permission.CONVERSATIONS_REPLY, self._page)
             chatter = verified.chatter
             chatbot, session = _uuids(chatbot_id, session_id)
             info = await services.conversations.open_session(chatter.tenant_id, session)
             if info["chatbot_id"] != str(chatbot) or not _may_open(chatter, info):
                 raise NotFound("There is no such session.")
             turns = SocketTurns(
-                services, chatter.tenant_id, session, self._queue, self._request_id, self._give_up, self._end_erased
+                services,
+                chatter.tenant_id,
+                session,
+                self._queue,
+                self._request_id,
+                self._give_up,
+                partial(self.end, NOT_FOUND),
             )
             turns.enter(info["max_connections"])
         except AppError as error:
             self._complain(error)
             raise CloseSocket.because_of(error) from None
         self._turns = turns
-        self._expiry = asyncio.get_running_loop().call_later(
-            max(0.0, verified.expires_at - time.time()), self._token_expired
-        )
+        self._caller = caller_of(verified)
+        services.access.add(self._caller, self)
+        self._expire_at(verified.expires_at)
         self._queue.put_now(ready_frame(info, str(session)))
         if auth.resume is not None:
             turns.resume(auth.resume)
@@ -243,10 +267,14 @@ class ChatSocket:
     def _give_up(self) -> None:
         self._end(TooSlow())
 
-    def _end_erased(self) -> None:
-        with suppress(SlowReader):
-            self._complain(NotFound("This conversation was erased."))
-        self.end(NOT_FOUND)
+    def _expire_at(self, moment: float) -> None:
+        """`moment` is in Unix seconds; a timer does not reach further than a day."""
+        seconds = max(0.0, moment - time.time())
+        loop = asyncio.get_running_loop()
+        if seconds > DAY_SECONDS:
+            self._expiry = loop.call_later(DAY_SECONDS, self._expire_at, moment)
+        else:
+            self._expiry = loop.call_later(seconds, self._token_expired)
 
     def _token_expired(self) -> None:
         self._expiry = asyncio.get_running_loop().create_task(self._expire())

@@ -18,6 +18,7 @@ from configs.logs import configure_logs
 from configs.settings import Settings
 from deployments.gateway.application import build_app
 from deployments.gateway.host_addresses import HostAddresses
+from deployments.gateway.open_access import LOOK_SECONDS
 from deployments.gateway.replacement import drain_when_replaced
 from deployments.gateway.services import GatewayServices
 from deployments.gateway.session_hosts import SessionHosts
@@ -58,16 +59,19 @@ class Gateway:
             probe_embedder=_probe_embedder,
             page_dir=PAGE_DIR if PAGE_DIR.is_dir() else None,
         )
-        tabs, drain = self._services.tabs, self._services.drain
+        self._stack.push_async_callback(self._services.identity.close)
+        tabs, drain, access = self._services.tabs, self._services.drain, self._services.access
         self._stack.push_async_callback(tabs.close)
         run_until_closed(
             self._stack,
             repeat("watch", partial(tabs.watch, hosts), 1),
             repeat("replacement", partial(drain_when_replaced, drain), 1),
+            repeat("access-announced", access.listen, 1),
+            repeat("access", access.look, LOOK_SECONDS),
         )
 
     def __serve_build_asgi_app__(self) -> FastAPI:
-        return build_app(self._services)
+        return build_app(self._services, behind_serve=True)
 
     async def __del__(self) -> None:
         await self._stack.aclose()

@@ -1,21 +1,35 @@
 """What signing in gives: a pair of tokens for one person in one tenant."""
 
-from uuid import UUID
+from uuid import uuid4
 
 from deployments.gateway.models import GrantModel, account_parts
 from deployments.gateway.services import GatewayServices
 from deployments.gateway.tokens import new_refresh_token
-from domain.tenancy import Principal
+from domain.ids import SignInId
+from domain.tenancy import Device, Principal, SignInMethod
 from storage.postgres.accounts import Account, Accounts
 from storage.postgres.database import Transaction
+from storage.postgres.sign_ins import SignIns
 
 
-async def grant_of(services: GatewayServices, tx: Transaction, account: Account, family: UUID) -> GrantModel:
-    """Of a family of refresh tokens; needs the system's transaction. The caller has checked who it is."""
+async def begin_sign_in(
+    services: GatewayServices, tx: Transaction, account: Account, device: Device, method: SignInMethod
+) -> GrantModel:
+    """The first tokens of a new sign-in; needs the system's transaction. The caller has checked who it is."""
+    sign_in_id = SignInId(uuid4())
+    seconds = services.settings.sign_in_days * 86_400.0
+    await SignIns(tx).insert(account.tenant.id, sign_in_id, account.user.id, method, device, seconds)
+    return await grant_of(services, tx, account, sign_in_id, seconds)
+
+
+async def grant_of(
+    services: GatewayServices, tx: Transaction, account: Account, sign_in_id: SignInId, seconds_left: float
+) -> GrantModel:
+    """The next tokens of a sign-in that lives for `seconds_left`; needs the system's transaction."""
     refresh_token, token_hash = new_refresh_token()
-    lifetime = services.settings.refresh_token_days * 86_400
-    await Accounts(tx).insert_refresh_token(family, account.user.id, account.tenant.id, token_hash, lifetime)
-    access_token = services.tokens.sign(Principal(account.tenant.id, account.user.id, account.role))
+    lifetime = min(services.settings.refresh_token_days * 86_400, seconds_left)
+    await Accounts(tx).insert_refresh_token(sign_in_id, account.user.id, account.tenant.id, token_hash, lifetime)
+    access_token = services.tokens.sign(Principal(account.tenant.id, account.user.id, account.role, sign_in_id))
     return GrantModel(
         access_token=access_token,
         refresh_token=refresh_token,

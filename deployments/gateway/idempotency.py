@@ -16,9 +16,11 @@ from starlette.datastructures import Headers
 from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from deployments.gateway.bearer import bearer_of
+from deployments.gateway.bearer import bearer_of, token_in
 from deployments.gateway.errors import error_response, request_id_in
 from deployments.gateway.fingerprint import Fingerprint
+from deployments.gateway.page_origin import PageOrigin
+from deployments.gateway.principal import verified_chatter
 from deployments.gateway.services import GatewayServices
 from deployments.gateway.tokens import Bearer
 from deployments.gateway.upload import MAX_FILES
@@ -34,8 +36,8 @@ _FORM_BYTES = 64 * 1024
 """Beside each file of an upload."""
 _KEY = re.compile(r"[\x21-\x7e]{1,255}")
 _KEPT = ("content-type", "location")
-_NEVER = re.compile(r"/(?:auth|webhooks)(?:/.*)?|/chatbots/[^/]+/visitors")
-"""Their answers hold tokens, or their events carry an id of their own."""
+_NEVER = re.compile(r"/(?:auth|api-keys|webhooks)(?:/.*)?|/chatbots/[^/]+/visitors")
+"""Their answers hold tokens or keys, or their events carry an id of their own."""
 
 
 class KeyReused(Conflict):
@@ -51,13 +53,13 @@ class Idempotency:
 
     def __init__(self, app: ASGIApp, services: GatewayServices) -> None:
         self._app = app
-        self._tokens = services.tokens
+        self._services = services
         self._replays = Replays(services.redis)
         self._max_bytes = (services.settings.max_upload_bytes + _FORM_BYTES) * MAX_FILES
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         given = Headers(scope=scope).getlist("idempotency-key") if _takes_part(scope) else []
-        bearer = bearer_of(scope, self._tokens) if given else None
+        bearer = bearer_of(scope, self._services.tokens) if given else None
         if bearer is None:
             await self._app(scope, receive, send)
             return
@@ -68,6 +70,9 @@ class Idempotency:
             key = _record(bearer, scope, given[0])
             claim = await self._claim(key)
             if isinstance(claim, StoredAnswer):
+                # No route will ask whether the token still counts.
+                page = PageOrigin.of(Headers(scope=scope), scope["method"])
+                await verified_chatter(self._services, token_in(scope) or "", page)
                 work = await _replay(claim, scope, receive, self._max_bytes)
             else:
                 work = partial(self._first, key, claim)

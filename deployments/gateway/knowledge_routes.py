@@ -14,7 +14,7 @@ from deployments.gateway.origin import CurrentOrigin
 from deployments.gateway.principal import require
 from deployments.gateway.services import GatewayServices, Services
 from deployments.gateway.upload import Upload, UploadedFile
-from domain.audit import Action, Details, Origin, Target
+from domain.audit import Action, Origin, Target
 from domain.documents import Block, Document, ParsedDocument
 from domain.erasure import ErasureKind
 from domain.errors import AppError, InvalidInput, NotFound
@@ -67,13 +67,13 @@ async def upload_documents(
         plan = await plan_of(tx, tenant_id)
     limit = min(plan.limits.max_upload_bytes, services.settings.max_upload_bytes)
     async with Upload(request, limit) as files:
-        media_types = [_media_type(file, len(files)) for file in files]
+        media_types = [media_type_of(file, len(files)) for file in files]
         stored = [
-            await _store(services, tenant_id, bot, file, media_type, origin)
+            await store_document(services, tenant_id, bot, file, media_type, origin)
             for file, media_type in zip(files, media_types, strict=True)
         ]
     if any(queued for _, queued in stored):
-        await _notify(services)
+        await notify_ingestion(services)
     return UploadModel(documents=[DocumentModel.of(document) for document, _ in stored])
 
 
@@ -148,10 +148,19 @@ async def _document(services: GatewayServices, tenant_id: TenantId, chatbot_id: 
         return await Documents(tx).get(tenant_id, ChatbotId(chatbot_id), DocumentId(document_id))
 
 
-async def _store(
-    services: GatewayServices, tenant_id: TenantId, bot: ChatbotId, file: UploadedFile, media_type: str, origin: Origin
+async def store_document(
+    services: GatewayServices,
+    tenant_id: TenantId,
+    bot: ChatbotId,
+    file: UploadedFile,
+    media_type: str,
+    origin: Origin,
+    source: str | None = None,
 ) -> tuple[Document, bool]:
-    """The document, and whether this call queued it. The bytes are stored before the row can be seen."""
+    """The document, and whether this call queued it. The bytes are stored before the row can be seen.
+
+    `source` is the host of a file that was fetched.
+    """
     async with tenant_tx(services.db, tenant_id) as tx:
         plan = await locked_plan_of(tx, tenant_id)
         await Chatbots(tx).lock(tenant_id, bot)
@@ -163,7 +172,8 @@ async def _store(
             await services.blobs.put(original_key(tenant_id, document.id), await file.read())
             await Outbox(tx).append(tenant_id, EventKind.DOCUMENT_QUEUED, f"document:{document.id}", _payload(document))
             target = Target("document", str(document.id))
-            await Audit(tx).append(tenant_id, origin, Action.DOCUMENT_UPLOAD, target, _details(document))
+            details = _details(document) | ({"source": source} if source else {})
+            await Audit(tx).append(tenant_id, origin, Action.DOCUMENT_UPLOAD, target, details)
     return document, queued
 
 
@@ -171,16 +181,16 @@ def _payload(document: Document) -> dict[str, str]:
     return {"chatbot_id": str(document.chatbot_id), "document_id": str(document.id)}
 
 
-def _details(document: Document) -> Details:
+def _details(document: Document) -> dict[str, str | int | bool | list[str] | None]:
     # Without its name, which may say anything and stays in the log when the document is erased.
     return {"chatbot_id": str(document.chatbot_id), "size": document.size}
 
 
-def _media_type(file: UploadedFile, files: int) -> str:
+def media_type_of(file: UploadedFile, files: int) -> str:
+    """Raises UnsupportedMedia and Unprocessable; of several files the sentence names the one."""
     try:
         return detect(file.head, file.name, file.declared)
     except AppError as error:
-        # One of several: say which.
         raise type(error)(f"{file.name}: {error.message}" if files > 1 else error.message) from None
 
 
@@ -188,7 +198,7 @@ def _block_at(parsed: ParsedDocument, position: int) -> Block | None:
     return next((block for block in parsed.blocks if block.start <= position < block.end), None)
 
 
-async def _notify(services: GatewayServices) -> None:
+async def notify_ingestion(services: GatewayServices) -> None:
     try:
         await services.notify_ingestion()
     except Exception as error:  # noqa: BLE001 - the outbox and the supervisor's own poll find the documents as well

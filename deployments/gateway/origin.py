@@ -6,12 +6,9 @@ from typing import Annotated
 from fastapi import Depends, Request
 
 from deployments.gateway.client_address import client_of
-from deployments.gateway.principal import Credentials, CurrentPrincipal, RequestId
-from deployments.gateway.services import Services
+from deployments.gateway.principal import CurrentCaller, CurrentChatter, RequestId
 from domain.audit import ActorKind, Origin
-from domain.errors import NotAuthenticated
-from domain.ids import UserId
-from domain.tenancy import Chatter
+from domain.ids import ApiKeyId, UserId
 
 
 async def client_address(request: Request) -> str:
@@ -40,15 +37,18 @@ async def anonymous_origin(address: Address, request_id: RequestId) -> Origin:
 AnonymousOrigin = Annotated[Origin, Depends(anonymous_origin)]
 
 
-async def principal_origin(principal: CurrentPrincipal, origin: AnonymousOrigin) -> Origin:
-    return of_user(origin, principal.user_id)
+async def principal_origin(caller: CurrentCaller, origin: AnonymousOrigin) -> Origin:
+    return of_key(origin, caller.api_key_id) if caller.api_key_id else of_user(origin, caller.user_id)
 
 
-async def chatter_origin(services: Services, credentials: Credentials, origin: AnonymousOrigin) -> Origin:
+async def chatter_origin(verified: CurrentChatter, origin: AnonymousOrigin) -> Origin:
     """Of whom the token names; what they may do, the route asks. Raises NotAuthenticated."""
-    if credentials is None:
-        raise NotAuthenticated
-    return _of_chatter(origin, services.tokens.verify_chatter(credentials.credentials).chatter)
+    chatter = verified.chatter
+    if chatter.visitor_id is not None:
+        return Origin(ActorKind.VISITOR, str(chatter.visitor_id), origin.ip, origin.request_id)
+    if chatter.api_key_id is not None:
+        return of_key(origin, chatter.api_key_id)
+    return of_user(origin, chatter.user_id) if chatter.user_id is not None else origin
 
 
 CurrentOrigin = Annotated[Origin, Depends(principal_origin)]
@@ -60,7 +60,6 @@ def of_user(origin: Origin, user_id: UserId) -> Origin:
     return Origin(ActorKind.USER, str(user_id), origin.ip, origin.request_id)
 
 
-def _of_chatter(origin: Origin, chatter: Chatter) -> Origin:
-    if chatter.visitor_id is not None:
-        return Origin(ActorKind.VISITOR, str(chatter.visitor_id), origin.ip, origin.request_id)
-    return of_user(origin, chatter.user_id) if chatter.user_id is not None else origin
+def of_key(origin: Origin, api_key_id: ApiKeyId) -> Origin:
+    """The same request, of an API key; the log tells who made the key."""
+    return Origin(ActorKind.API_KEY, str(api_key_id), origin.ip, origin.request_id)

@@ -19,6 +19,7 @@ PAGE_POLICY = (
 nobody knows beforehand, hence inline styles. Who may frame the page is added from the settings."""
 _API = frozenset(
     (
+        "api-keys",
         "auth",
         "billing",
         "chatbots",
@@ -31,6 +32,7 @@ _API = frozenset(
         "plans",
         "readyz",
         "subscriptions",
+        "tenant",
         "webhooks",
     )
 )

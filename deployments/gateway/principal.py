@@ -1,5 +1,6 @@
 """Who is asking and what they may do: the one place where tokens become rights; a TenantId comes from a token."""
 
+import math
 from dataclasses import dataclass, replace
 from typing import Annotated, Any
 from uuid import UUID
@@ -10,16 +11,21 @@ from fastapi.dependencies.models import Dependant
 from fastapi.routing import APIRoute
 from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
 
+from deployments.gateway.api_keys import found_key, is_api_key
+from deployments.gateway.page_origin import PageOrigin
 from deployments.gateway.services import GatewayServices, Services
 from deployments.gateway.tokens import VerifiedChatter
-from domain.errors import NotAuthenticated, NotFound
+from domain.errors import Forbidden, MfaEnrolmentRequired, NotAuthenticated, NotFound
 from domain.permissions import Permission, check
 from domain.tenancy import Chatter, Principal
+from storage.postgres.callers import Caller
 from storage.postgres.database import tenant_tx
-from storage.postgres.members import Members
+from storage.postgres.sign_ins import SignIns
 from storage.postgres.visitors import Visitors
 
-_bearer = HTTPBearer(auto_error=False, description="The access token from log-in, or a visitor's token to chat.")
+_bearer = HTTPBearer(
+    auto_error=False, description="The access token from log-in, an API key, or a visitor's token to chat."
+)
 Credentials = Annotated[HTTPAuthorizationCredentials | None, Depends(_bearer)]
 
 PUBLIC: dict[str, Any] = {"x-permission": "public"}
@@ -28,34 +34,75 @@ _ACCOUNT: dict[str, Any] = {"x-permission": "account"}
 """Any of a tenant's people, about themselves."""
 
 
-async def present_principal(services: GatewayServices, principal: Principal) -> Principal:
-    """With the role of now: a change takes effect at once. Raises NotAuthenticated for who is no member any more."""
-    async with tenant_tx(services.db, principal.tenant_id) as tx:
-        role = await Members(tx).role(principal.tenant_id, principal.user_id)
-    if role is None:
-        raise NotAuthenticated("This account does not belong to the company any more.")
-    return replace(principal, role=role)
+async def present_principal(services: GatewayServices, principal: Principal, *, enrolling: bool = False) -> Principal:
+    """With the role of now: a change takes effect at once, and so does the end of the sign-in.
+
+    Raises NotAuthenticated for who is no member any more, or no longer signed in, and MfaEnrolmentRequired for who
+    lacks the second factor that the tenant asks for, unless they are `enrolling`.
+    """
+    standing = None
+    if principal.sign_in_id is not None:
+        async with tenant_tx(services.db, principal.tenant_id) as tx:
+            standing = await SignIns(tx).standing(principal.tenant_id, principal.user_id, principal.sign_in_id)
+    if standing is None:
+        raise NotAuthenticated("This session has ended, or the account does not belong to the company any more.")
+    if standing.lacks_second_factor and not enrolling:
+        raise MfaEnrolmentRequired
+    return replace(principal, role=standing.role)
 
 
-async def current_principal(services: Services, credentials: Credentials) -> Principal:
-    """Raises NotAuthenticated without a valid access token of a present member."""
+async def _caller(services: GatewayServices, credentials: Credentials, *, enrolling: bool = False) -> Principal:
     if credentials is None:
         raise NotAuthenticated
-    principal = services.tokens.verify(credentials.credentials).principal
+    token = credentials.credentials
+    if is_api_key(token):
+        principal = (await found_key(services, token)).principal
+        structlog.contextvars.bind_contextvars(tenant_id=str(principal.tenant_id))
+        return principal
+    principal = services.tokens.verify(token).principal
     structlog.contextvars.bind_contextvars(tenant_id=str(principal.tenant_id))
-    return await present_principal(services, principal)
+    return await present_principal(services, principal, enrolling=enrolling)
+
+
+async def current_caller(services: Services, credentials: Credentials) -> Principal:
+    """One of the tenant's people, by themselves or through an API key.
+
+    Raises NotAuthenticated, MfaEnrolmentRequired.
+    """
+    return await _caller(services, credentials)
+
+
+CurrentCaller = Annotated[Principal, Depends(current_caller)]
+
+
+async def current_principal(caller: CurrentCaller) -> Principal:
+    """A person themselves. Raises NotAuthenticated without a valid access token of a present member, Forbidden for an
+    API key, and MfaEnrolmentRequired."""
+    return _person(caller)
+
+
+async def enrolling_principal(services: Services, credentials: Credentials) -> Principal:
+    """For what somebody needs to set up a second factor: they may lack it yet. Raises NotAuthenticated, Forbidden."""
+    return _person(await _caller(services, credentials, enrolling=True))
+
+
+def _person(caller: Principal) -> Principal:
+    if caller.api_key_id is not None:
+        raise Forbidden("An API key may not do this; sign in.")
+    return caller
 
 
 CurrentPrincipal = Annotated[Principal, Depends(current_principal)]
+EnrollingPrincipal = Annotated[Principal, Depends(enrolling_principal)]
 
 
 @dataclass(frozen=True)
 class _PersonWith:
     permission: Permission
 
-    async def __call__(self, principal: CurrentPrincipal) -> Principal:
-        check(principal.role, self.permission)
-        return principal
+    async def __call__(self, caller: CurrentCaller) -> Principal:
+        check(caller.role, self.permission, caller.scopes)
+        return caller
 
 
 def require(permission: Permission) -> Any:
@@ -63,16 +110,25 @@ def require(permission: Permission) -> Any:
     return Depends(_PersonWith(permission))
 
 
-async def permitted_chatter(services: GatewayServices, token: str, permission: Permission) -> VerifiedChatter:
-    """One of the tenant's people, or a visitor. Raises NotAuthenticated without a valid token, Forbidden."""
-    verified = services.tokens.verify_chatter(token)
-    structlog.contextvars.bind_contextvars(tenant_id=str(verified.chatter.tenant_id))
-    role = None
-    if verified.principal is not None:
-        role = (await present_principal(services, verified.principal)).role
+async def verified_chatter(services: GatewayServices, token: str, page: PageOrigin) -> VerifiedChatter:
+    """One of the tenant's people as of now, by themselves or through an API key, or a visitor.
+
+    Raises NotAuthenticated without a valid token, and for a visitor's that was given to another page.
+    """
+    if is_api_key(token):
+        key = await found_key(services, token)
+        by = key.principal
+        chatter = Chatter(by.tenant_id, user_id=by.user_id, api_key_id=by.api_key_id)
+        verified = VerifiedChatter(chatter, math.inf if key.expires_at is None else key.expires_at, by)
     else:
-        await _require_present(services, verified.chatter)
-    check(role, permission)
+        verified = services.tokens.verify_chatter(token)
+        if verified.principal is not None:
+            verified = replace(verified, principal=await present_principal(services, verified.principal))
+        elif not page.is_where(verified.origin):
+            raise NotAuthenticated("This token was given to another page.")
+        else:
+            await _require_present(services, verified.chatter)
+    structlog.contextvars.bind_contextvars(tenant_id=str(verified.chatter.tenant_id))
     return verified
 
 
@@ -84,14 +140,49 @@ async def _require_present(services: GatewayServices, chatter: Chatter) -> None:
             raise NotAuthenticated("This visitor is not known here any more.")
 
 
+async def permitted_chatter(
+    services: GatewayServices, token: str, permission: Permission, page: PageOrigin
+) -> VerifiedChatter:
+    """Whoever `verified_chatter` finds, with a permission. Raises NotAuthenticated, Forbidden."""
+    verified = await verified_chatter(services, token, page)
+    _check(verified, permission)
+    return verified
+
+
+def caller_of(verified: VerifiedChatter) -> Caller:
+    """As the database knows whoever opened a socket."""
+    chatter, by = verified.chatter, verified.principal
+    if by is not None and by.api_key_id is not None:
+        return Caller(by.tenant_id, "api_key", by.api_key_id, by.user_id)
+    if by is not None and by.sign_in_id is not None:
+        return Caller(by.tenant_id, "sign_in", by.sign_in_id, by.user_id)
+    if chatter.visitor_id is None:
+        raise NotAuthenticated
+    return Caller(chatter.tenant_id, "visitor", chatter.visitor_id, None)
+
+
+def _check(verified: VerifiedChatter, permission: Permission) -> None:
+    by = verified.principal
+    check(by.role if by else None, permission, by.scopes if by else None)
+
+
+async def current_chatter(request: Request, services: Services, credentials: Credentials) -> VerifiedChatter:
+    """Raises NotAuthenticated."""
+    if credentials is None:
+        raise NotAuthenticated
+    return await verified_chatter(services, credentials.credentials, PageOrigin.of(request.headers, request.method))
+
+
+CurrentChatter = Annotated[VerifiedChatter, Depends(current_chatter)]
+
+
 @dataclass(frozen=True)
 class _ChatterWith:
     permission: Permission
 
-    async def __call__(self, chatbot_id: UUID, services: Services, credentials: Credentials) -> Chatter:
-        if credentials is None:
-            raise NotAuthenticated
-        chatter = (await permitted_chatter(services, credentials.credentials, self.permission)).chatter
+    async def __call__(self, chatbot_id: UUID, verified: CurrentChatter) -> Chatter:
+        _check(verified, self.permission)
+        chatter = verified.chatter
         if chatter.chatbot_id is not None and chatter.chatbot_id != chatbot_id:
             raise NotFound("There is no such chatbot.")
         return chatter
@@ -134,7 +225,7 @@ def _found_in(dependant: Dependant) -> dict[str, Any] | None:
     if inner:
         # Who acts, for the audit log, is asked beside what they may do.
         return next((found for found in inner if found is not _ACCOUNT), _ACCOUNT)
-    return _ACCOUNT if dependant.call is current_principal else None
+    return _ACCOUNT if dependant.call in (current_principal, enrolling_principal) else None
 
 
 def request_id_of(request: Request) -> str:

@@ -27,7 +27,9 @@ class RateDoor:
         subjects = {"address": client_of(scope).address}
         bearer = bearer_of(scope, self._tokens)
         if bearer is not None:
-            subjects |= {"user": f"{bearer.tenant_id}|{bearer.subject}", "tenant": str(bearer.tenant_id)}
+            subjects["user"] = f"{bearer.tenant_id}|{bearer.subject}"
+            if bearer.tenant_id is not None:
+                subjects["tenant"] = str(bearer.tenant_id)
         standing = await self._limits.take(kind, subjects)
         if standing is None:
             await self._app(scope, receive, send)

@@ -32,7 +32,10 @@ class Kind(StrEnum):
     WRITE = "write"
     CHAT = "chat"
     ACCOUNT = "account"
+    SECOND_FACTOR = "second_factor"
+    GUESS = "guess"
     VISITOR = "visitor"
+    FETCH = "fetch"
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +47,7 @@ class Rate:
 @dataclass(frozen=True, slots=True)
 class Rule:
     rates: Mapping[str, Rate]
-    """By what is counted: `address`, `user`, `tenant`, or a pair of them in the order of the subject."""
+    """By what is counted: `address`, `user`, `tenant`, `account`, `device`, or a pair in the order of the subject."""
     closed: bool = False
     """While Redis is away every process counts by itself, instead of letting everything pass."""
 
@@ -56,7 +59,14 @@ RULES = {
     Kind.CHAT: Rule({"address": Rate(4_000, 200), "user": Rate(1_000, 50), "tenant": Rate(2_000, 100)}),
     # Counted per address too, so that a stranger's guesses never lock the account's owner out.
     Kind.ACCOUNT: Rule({"address+account": Rate(10, 1 / 6)}, closed=True),
+    # All guesses at one account's six digits count together: 750 a day, of a million, three of them right. Whoever gets
+    # here knows the password; recovery codes count per address only, so that even they do not lock the owner out.
+    Kind.SECOND_FACTOR: Rule({"address+account": Rate(10, 1 / 30), "account": Rate(30, 1 / 120)}, closed=True),
+    # Counted from wherever they come, but for devices and addresses that the person has signed in from before.
+    Kind.GUESS: Rule({"account": Rate(50, 1 / 300), "device": Rate(10, 1 / 60)}, closed=True),
     Kind.VISITOR: Rule({"address+chatbot": Rate(30, 0.5)}, closed=True),
+    # Others' servers are asked in our name.
+    Kind.FETCH: Rule({"tenant": Rate(30, 0.5)}, closed=True),
 }
 """An office behind one address, or a load test, stays below; a loop without a pause does not.
 

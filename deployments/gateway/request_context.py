@@ -35,10 +35,17 @@ _HSTS = "max-age=31536000"
 class RequestContext:
     """Pure ASGI: it neither buffers a stream nor runs it in another task."""
 
-    def __init__(self, app: ASGIApp, metrics: GatewayMetrics, proxies: TrustedProxies) -> None:
+    def __init__(
+        self, app: ASGIApp, metrics: GatewayMetrics, proxies: TrustedProxies, names_request: bool = True
+    ) -> None:
+        """`names_request` is False where the server around the application adds `X-Request-ID` to its answers.
+
+        Serve does: it takes the caller's id or makes one, hands it on with the request, and adds it to the answer.
+        """
         self._app = app
         self._metrics = metrics
         self._proxies = proxies
+        self._names_request = names_request
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] not in ("http", "websocket"):
@@ -62,7 +69,8 @@ class RequestContext:
             if message["type"] == "http.response.start":
                 status = message["status"]
                 headers = MutableHeaders(scope=message)
-                headers["X-Request-ID"] = request_id
+                if self._names_request:
+                    headers["X-Request-ID"] = request_id
                 for name, value in SECURITY_HEADERS.items():
                     headers.setdefault(name, value)
                 if "frame-ancestors 'none'" in headers["Content-Security-Policy"]:

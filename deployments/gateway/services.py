@@ -10,17 +10,24 @@ from fastapi import Depends
 from redis.asyncio import Redis
 from starlette.requests import HTTPConnection
 
+from configs.identity import load_identity
 from configs.settings import Settings
 from deployments.gateway.census import SocketCensus
+from deployments.gateway.device_cookie import DeviceCookies
 from deployments.gateway.drain import Drain
 from deployments.gateway.metrics import GatewayMetrics
+from deployments.gateway.oidc.provider import OidcProviders
+from deployments.gateway.open_access import OpenAccess
 from deployments.gateway.open_tabs import OpenTabs
 from deployments.gateway.passwords import Passwords
 from deployments.gateway.rate_limits import RateLimits
 from deployments.gateway.tokens import AccessTokens
 from domain.conversation import Question
 from domain.ids import SessionId, TenantId, TurnId
+from domain.web_address import networks_of
 from storage.postgres.database import Database
+from storage.user_secrets import UserSecrets
+from storage.web import SafeFetcher
 
 Event = dict[str, Any]
 """One event of a turn, as a session host sends it: `{"k": kind, "turn": id, "epoch": e, "seq": n, ...}`."""
@@ -91,6 +98,12 @@ class GatewayServices:
     tabs: OpenTabs = field(init=False)
     drain: Drain = field(init=False)
     limits: RateLimits = field(init=False)
+    user_secrets: UserSecrets = field(init=False)
+    identity: OidcProviders = field(init=False)
+    """Whoever opened the services closes it."""
+    fetcher: SafeFetcher = field(init=False)
+    access: OpenAccess = field(init=False)
+    devices: DeviceCookies = field(init=False)
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "tokens", AccessTokens(self.settings))
@@ -100,6 +113,12 @@ class GatewayServices:
         object.__setattr__(self, "tabs", OpenTabs())
         object.__setattr__(self, "drain", Drain())
         object.__setattr__(self, "limits", RateLimits(self.redis, self.settings.rate_limit_factor))
+        object.__setattr__(self, "user_secrets", UserSecrets(self.settings.secret_key.get_secret_value()))
+        tables = load_identity(self.settings.identity_file)
+        object.__setattr__(self, "identity", OidcProviders(tables, self.settings.page_url))
+        object.__setattr__(self, "fetcher", SafeFetcher(networks_of(self.settings.fetch_networks)))
+        object.__setattr__(self, "access", OpenAccess(self.db, self.redis))
+        object.__setattr__(self, "devices", DeviceCookies(self.settings))
 
 
 def services_of(connection: HTTPConnection) -> GatewayServices:

@@ -12,6 +12,7 @@ from deployments.gateway.chat_socket import CLOSE_SECONDS, ChatSocket
 from deployments.gateway.closing import POLICY, CloseSocket
 from deployments.gateway.errors import request_id_in
 from deployments.gateway.incoming import origin_allowed
+from deployments.gateway.page_origin import PageOrigin
 from deployments.gateway.services import GatewayServices
 from domain.errors import Unavailable
 
@@ -34,7 +35,8 @@ class SocketDoor:
             return
         services = self._services
         await receive()  # websocket.connect
-        if not origin_allowed(Headers(scope=scope), services.settings.allowed_origins):
+        headers = Headers(scope=scope)
+        if not origin_allowed(headers, services.settings.allowed_origins):
             # Not accepted: the browser gets 403 for the handshake.
             await send({"type": "websocket.close", "code": POLICY})
             return
@@ -51,8 +53,10 @@ class SocketDoor:
         services.metrics.sockets.inc()
         try:
             # They would stay in memory for as long as the socket is open.
+            page = PageOrigin(headers.get("origin"))
             scope["headers"] = []
-            await ChatSocket(services, request_id_in(scope), receive, send).run(*found.groups())
+            del headers
+            await ChatSocket(services, request_id_in(scope), page, receive, send).run(*found.groups())
         finally:
             services.metrics.sockets.dec()
             services.census.leave()

@@ -5,7 +5,7 @@ from typing import Annotated
 from uuid import UUID
 
 import structlog
-from fastapi import APIRouter
+from fastapi import APIRouter, Request
 
 from deployments.gateway.conversation_models import (
     IdentitySecretModel,
@@ -14,16 +14,17 @@ from deployments.gateway.conversation_models import (
     VisitorModel,
     VisitorPage,
 )
+from deployments.gateway.incoming import origin_allowed
 from deployments.gateway.models import Limit
 from deployments.gateway.origin import Client, CurrentOrigin
+from deployments.gateway.page_origin import MAX_ORIGIN, PageOrigin
 from deployments.gateway.principal import PUBLIC, require
 from deployments.gateway.rate_limits import Kind
 from deployments.gateway.services import GatewayServices, Services
-from deployments.gateway.tokens import VISITOR_SECONDS
 from deployments.gateway.visitor_identity import identity_secret, signed
 from domain.audit import Action, Target
 from domain.chatbot import Chatbot
-from domain.errors import InvalidInput, NotAuthenticated, NotFound
+from domain.errors import Forbidden, InvalidInput, NotAuthenticated, NotFound
 from domain.ids import ChatbotId, VisitorId
 from domain.permissions import Permission
 from domain.tenancy import Principal
@@ -39,12 +40,16 @@ router = APIRouter(tags=["visitors"])
 
 @router.post("/chatbots/{chatbot_id}/visitors", status_code=201, openapi_extra=PUBLIC)
 async def welcome(
-    chatbot_id: UUID, services: Services, client: Client, body: VisitorBody | None = None
+    chatbot_id: UUID, services: Services, client: Client, request: Request, body: VisitorBody | None = None
 ) -> VisitorGrantModel:
     """A token for somebody new, for somebody who comes back, or for a person whom the tenant's server vouches for.
 
-    Public: needs no token. The chatbot's `visitors` setting says who is welcome.
+    Public: needs no token. The chatbot's `visitors` setting says who is welcome. The token works from pages of the
+    `Origin` that asks for it, or without one from programs.
     """
+    page = PageOrigin.of(request.headers, request.method)
+    if not origin_allowed(request.headers, services.settings.allowed_origins) or len(page.origin or "") > MAX_ORIGIN:
+        raise Forbidden("Pages of this origin may not ask.")
     subject = {"address+chatbot": f"{client}|{chatbot_id}"}
     await services.limits.require(Kind.VISITOR, subject, "Too many visitors from this address; try again in a minute.")
     async with system_tx(services.db) as tx:
@@ -54,11 +59,13 @@ async def welcome(
     structlog.contextvars.bind_contextvars(tenant_id=str(tenant_id))
     async with tenant_tx(services.db, tenant_id) as tx:
         bot = await Chatbots(tx).get(tenant_id, ChatbotId(chatbot_id))
-        visitor_id = await _visitor(tx, services, bot, body or VisitorBody())
+        visitor_id = await _visitor(tx, services, bot, body or VisitorBody(), page)
         needed = await Consents(tx).needed(tenant_id, visitor_id, bot.config)
-    token = services.tokens.sign_visitor(tenant_id, bot.id, visitor_id)
+    token = services.tokens.sign_visitor(tenant_id, bot.id, visitor_id, page.origin)
     consent = ConsentModel(**asdict(needed)) if needed else None
-    return VisitorGrantModel(visitor_id=visitor_id, token=token, expires_in=VISITOR_SECONDS, consent=consent)
+    return VisitorGrantModel(
+        visitor_id=visitor_id, token=token, expires_in=services.tokens.visitor_seconds, consent=consent
+    )
 
 
 @router.get("/chatbots/{chatbot_id}/visitors")
@@ -92,7 +99,9 @@ async def get_identity_secret(
     return IdentitySecretModel(secret=identity_secret(services.settings, owner.tenant_id, bot.id))
 
 
-async def _visitor(tx: Transaction, services: GatewayServices, bot: Chatbot, body: VisitorBody) -> VisitorId:
+async def _visitor(
+    tx: Transaction, services: GatewayServices, bot: Chatbot, body: VisitorBody, page: PageOrigin
+) -> VisitorId:
     """Raises NotFound where nobody is welcome, NotAuthenticated for a claim that does not hold."""
     visitors, mode = Visitors(tx), bot.config.visitors
     if mode == "off":
@@ -107,7 +116,10 @@ async def _visitor(tx: Transaction, services: GatewayServices, bot: Chatbot, bod
         raise NotAuthenticated("This chatbot asks who you are.")
     if body.token is None:
         return await visitors.insert(bot.tenant_id, bot.id)
-    known = services.tokens.verify_returning(body.token)
+    returning = services.tokens.verify_returning(body.token)
+    if not page.is_where(returning.origin):
+        raise NotAuthenticated("This token was given to another page.")
+    known = returning.chatter
     if (known.tenant_id, known.chatbot_id) != (bot.tenant_id, bot.id) or known.visitor_id is None:
         raise NotAuthenticated("This token is another chatbot's.")
     if not await visitors.welcome_back(bot.tenant_id, bot.id, known.visitor_id):

@@ -3,14 +3,19 @@
 import re
 
 from domain.errors import Unprocessable, UnsupportedMedia
-from pipelines.parsing.registry import DOCX, EXTENSIONS, HTML, MARKDOWN, PARSERS, PDF, TEXT
+from pipelines.parsing.registry import CSV, DOCX, EML, EXTENSIONS, HTML, JSON, MARKDOWN, PDF, PPTX, TEXT, XLSX
 
 HEAD_BYTES = 64 * 1024
 """How much of the file `detect` looks at."""
 
-SUPPORTED = "Supported are PDF, Word (.docx), HTML, Markdown and plain text."
+SUPPORTED = (
+    "Supported are PDF, Word (.docx), PowerPoint (.pptx), Excel (.xlsx), CSV, HTML, Markdown, JSON, e-mail (.eml) and "
+    "plain text."
+)
 
-_LABELS = {PDF: "a PDF", DOCX: "a Word document", HTML: "HTML"}
+_LABELS = {PDF: "a PDF", DOCX: "a Word document", PPTX: "a presentation", XLSX: "a spreadsheet"}
+_DECLARED = frozenset((HTML, MARKDOWN, CSV, JSON, EML))
+"""What the sender's word decides for text that no name tells of."""
 _FOREIGN: tuple[tuple[bytes, str], ...] = (
     (b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1", "an old Office file or one protected by a password"),
     (b"{\\rtf", "an RTF file"),
@@ -23,11 +28,9 @@ _FOREIGN: tuple[tuple[bytes, str], ...] = (
     (b"\x7fELF", "a program"),
     (b"MZ\x90", "a program"),
 )
-_ZIPS = (
-    (b"xl/workbook", "a spreadsheet"),
-    (b"ppt/presentation", "a presentation"),
-    (b"mimetypeapplication/", "not Word"),
-)
+_FOLDERS = {b"word": DOCX, b"ppt": PPTX, b"xl": XLSX}
+"""Of an Office file's parts."""
+_ENTRY = re.compile(rb"PK\x03\x04.{26}([A-Za-z]{2,4})/", re.DOTALL)
 _BOMS = (
     (b"\xff\xfe\x00\x00", "utf-32"),
     (b"\x00\x00\xfe\xff", "utf-32"),
@@ -52,7 +55,7 @@ def detect(data_head: bytes, name: str, declared: str | None) -> str:
         raise Unprocessable("The file is empty.")
     extension = _extension(name)
     named = EXTENSIONS.get(extension)
-    content = _container(head)
+    content = _container(head, named)
     if content is not None:
         if named not in (None, content):
             raise UnsupportedMedia(f"The file is named .{extension}, but its content is {_LABELS[content]}.")
@@ -60,18 +63,18 @@ def detect(data_head: bytes, name: str, declared: str | None) -> str:
             raise UnsupportedMedia(f"Files named .{extension} are not supported. {SUPPORTED}")
         return content
     text = _as_text(head)
-    if text is None or named in (PDF, DOCX):
+    if text is None or named in _LABELS:
         if named is not None:
             raise UnsupportedMedia(f"The file is named .{extension}, but its content is something else.")
         raise UnsupportedMedia(f"This kind of file is not supported. {SUPPORTED}")
     if named is None and extension:
         raise UnsupportedMedia(f"Files named .{extension} are not supported. {SUPPORTED}")
-    if _HTML_START.match(text.lstrip("\ufeff \t\r\n")):
+    if named not in (CSV, JSON, EML) and _HTML_START.match(text.lstrip("\ufeff \t\r\n")):
         return HTML
     if named is not None:
         return named
     media_type = (declared or "").partition(";")[0].strip().lower()
-    return media_type if media_type in PARSERS and media_type in (HTML, MARKDOWN) else TEXT
+    return media_type if media_type in _DECLARED else TEXT
 
 
 def _extension(name: str) -> str:
@@ -80,25 +83,22 @@ def _extension(name: str) -> str:
     return extension.lower() if dot and stem and re.fullmatch(r"[A-Za-z0-9]{1,12}", extension) else ""
 
 
-def _container(head: bytes) -> str | None:
-    """PDF or DOCX by content, None for what may be text; raises UnsupportedMedia for other known binary formats."""
+def _container(head: bytes, named: str | None) -> str | None:
+    """PDF or an Office format by content, None for what may be text; raises UnsupportedMedia for other binary ones."""
     if b"%PDF-" in head[:1024]:
         return PDF
     if head.startswith(b"PK"):
-        for mark, label in _ZIPS:
-            if mark in head:
-                raise UnsupportedMedia(f"The file is {label}. {SUPPORTED}" if label != "not Word" else _not_word())
-        if b"word/" in head or b"[Content_Types].xml" in head:
-            return DOCX
-        raise UnsupportedMedia(_not_word())
+        for entry in _ENTRY.finditer(head):
+            if entry[1] in _FOLDERS:
+                return _FOLDERS[entry[1]]
+        if b"[Content_Types].xml" in head:
+            # Its parts come later than we look; the parser will see.
+            return named if named in (DOCX, PPTX, XLSX) else DOCX
+        raise UnsupportedMedia(f"The file is an archive, not an Office document. {SUPPORTED}")
     for mark, label in _FOREIGN:
         if head.startswith(mark):
             raise UnsupportedMedia(f"The file is {label}. {SUPPORTED}")
     return None
-
-
-def _not_word() -> str:
-    return f"The file is an archive, not a Word document. {SUPPORTED}"
 
 
 def _as_text(head: bytes) -> str | None:

@@ -3,7 +3,7 @@
 import re
 from io import BytesIO
 from typing import Any
-from zipfile import BadZipFile, ZipFile
+from zipfile import BadZipFile
 
 from docx import Document
 from docx.opc.exceptions import OpcError
@@ -11,13 +11,11 @@ from docx.oxml.ns import qn
 from lxml import etree
 
 from domain.documents import IngestionFailure, ParsedDocument
+from pipelines.parsing.archive import damaged, weigh_archive
 from pipelines.parsing.assembly import Assembly, SectionPath
 from pipelines.parsing.limits import ParseLimits
 
-NOT_WORD = "The file is not a Word document."
-DAMAGED = "The Word document is damaged and cannot be read."
-PROTECTED = "The Word document is protected by a password."
-BOMB = "The Word document unpacks to far more data than a document needs."
+NOUN = "Word document"
 EMPTY = "The Word document holds no text."
 
 _HEADING = re.compile(r"heading ([1-9])$", re.IGNORECASE)
@@ -34,36 +32,13 @@ _SKIPPED = frozenset(
 )
 
 
-def weigh_archive(data: bytes, limits: ParseLimits) -> None:
-    """Raise IngestionFailure unless `data` is a zip of a Word document whose unpacked size is reasonable.
-
-    Declared sizes can be trusted as an upper bound, because the reader stops at them.
-    """
-    try:
-        with ZipFile(BytesIO(data)) as archive:
-            entries = archive.infolist()
-    except (BadZipFile, ValueError, NotImplementedError, OSError) as error:
-        raise IngestionFailure(DAMAGED if data.startswith(b"PK") else NOT_WORD) from error
-    if len(entries) > limits.archive_entries:
-        raise IngestionFailure(BOMB)
-    total = sum(entry.file_size for entry in entries)
-    if total > limits.archive_bytes:
-        raise IngestionFailure(BOMB)
-    if total > limits.archive_ratio_floor and total > limits.archive_ratio * len(data):
-        raise IngestionFailure(BOMB)
-    if any(entry.flag_bits & 1 for entry in entries):
-        raise IngestionFailure(PROTECTED)
-    if not any(entry.filename.lstrip("/").startswith("word/") for entry in entries):
-        raise IngestionFailure(NOT_WORD)
-
-
 def parse(data: bytes, limits: ParseLimits) -> ParsedDocument:
-    weigh_archive(data, limits)
+    weigh_archive(data, limits, "word/", NOUN)
     try:
         document = Document(BytesIO(data))
         body, styles = document.element.body, document.styles.element
     except (OpcError, BadZipFile, etree.LxmlError, KeyError, ValueError, AttributeError, OSError, EOFError) as error:
-        raise IngestionFailure(DAMAGED) from error
+        raise IngestionFailure(damaged(NOUN)) from error
     assembly, sections = Assembly(), SectionPath()
     levels = _heading_levels(styles)
     for node in _content(body):

@@ -12,21 +12,34 @@ Parser = Callable[[bytes, ParseLimits], ParsedDocument]
 
 PDF = "application/pdf"
 DOCX = "application/vnd.openxmlformats-officedocument.wordprocessingml.document"
+PPTX = "application/vnd.openxmlformats-officedocument.presentationml.presentation"
+XLSX = "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet"
 HTML = "text/html"
 MARKDOWN = "text/markdown"
 TEXT = "text/plain"
+CSV = "text/csv"
+JSON = "application/json"
+EML = "message/rfc822"
 
 PARSERS: dict[str, str] = {
     PDF: "pipelines.parsing.pdf",
     DOCX: "pipelines.parsing.docx",
+    PPTX: "pipelines.parsing.pptx",
+    XLSX: "pipelines.parsing.xlsx",
     HTML: "pipelines.parsing.html",
     MARKDOWN: "pipelines.parsing.markdown",
     TEXT: "pipelines.parsing.text",
+    CSV: "pipelines.parsing.csv",
+    JSON: "pipelines.parsing.json",
+    EML: "pipelines.parsing.eml",
 }
 
 EXTENSIONS: dict[str, str] = {
     "pdf": PDF,
     "docx": DOCX,
+    "pptx": PPTX,
+    "xlsx": XLSX,
+    "xlsm": XLSX,
     "html": HTML,
     "htm": HTML,
     "xhtml": HTML,
@@ -34,6 +47,12 @@ EXTENSIONS: dict[str, str] = {
     "markdown": MARKDOWN,
     "txt": TEXT,
     "text": TEXT,
+    "csv": CSV,
+    "tsv": CSV,
+    "json": JSON,
+    "jsonl": JSON,
+    "ndjson": JSON,
+    "eml": EML,
 }
 
 

@@ -7,7 +7,7 @@ from uuid import UUID
 from psycopg.rows import DictRow
 
 from domain.errors import AlreadyExists
-from domain.ids import TenantId, UserId, new_uuid
+from domain.ids import SignInId, TenantId, UserId, new_uuid
 from domain.tenancy import Role, Tenant, User
 from storage.postgres.database import Transaction, execute, fetch_all, fetch_one
 from storage.postgres.queries import load
@@ -30,12 +30,12 @@ class RefreshToken:
     """A stored refresh token, locked until the transaction ends."""
 
     id: UUID
-    family: UUID
+    family: SignInId
     user_id: UserId
     tenant_id: TenantId
     used: bool
     dead: bool
-    """Revoked or expired."""
+    """Revoked or expired, or its sign-in is."""
 
 
 class Accounts:
@@ -67,7 +67,7 @@ class Accounts:
         await execute(self._tx, _SQL["set_password_hash"], user_id=user_id, password_hash=password_hash)
 
     async def insert_refresh_token(
-        self, family: UUID, user_id: UserId, tenant_id: TenantId, token_hash: bytes, lifetime_seconds: float
+        self, family: SignInId, user_id: UserId, tenant_id: TenantId, token_hash: bytes, lifetime_seconds: float
     ) -> None:
         await execute(self._tx, _SQL["delete_expired_refresh_tokens"], user_id=user_id)
         await execute(
@@ -88,9 +88,9 @@ class Accounts:
     async def mark_refresh_token_used(self, token_id: UUID) -> None:
         await execute(self._tx, _SQL["mark_refresh_token_used"], id=token_id)
 
-    async def revoke_family(self, family: UUID) -> int:
-        """Revoke every token that descends from the same log-in; how many were still alive."""
-        return await execute(self._tx, _SQL["revoke_family"], family=family)
+    async def revoke_family(self, tenant_id: TenantId, family: SignInId) -> bool:
+        """End the sign-in that these tokens descend from, and with it every one of them; False when it had ended."""
+        return await execute(self._tx, _SQL["revoke_family"], tenant_id=tenant_id, family=family) > 0
 
 
 def _account(row: DictRow | None) -> Account | None:

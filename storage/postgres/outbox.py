@@ -30,9 +30,11 @@ class Outbox:
         rows = await fetch_all(self._tx, _SQL["unpublished"], limit=limit)
         return [OutboxEvent(**{**row, "kind": EventKind(row["kind"])}) for row in rows]
 
-    async def publish_again(self) -> int:
-        """Take back that the last hour's events were published; how many."""
-        return await execute(self._tx, _SQL["publish_again"])
+    async def publish_again(self, recorded: list[str]) -> int:
+        """Take back that the last hour's events were published, but for those that one of the consumers `recorded`
+        has handled; how many."""
+        await execute(self._tx, _SQL["wait_for_relay"])
+        return await execute(self._tx, _SQL["publish_again"], consumers=recorded)
 
     async def mark_published(self, ids: list[int]) -> None:
         await execute(self._tx, _SQL["mark_published"], ids=ids)

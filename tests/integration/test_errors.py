@@ -8,7 +8,7 @@ from uuid import uuid4
 
 import pytest
 
-from domain.ids import TenantId, UserId
+from domain.ids import SignInId, TenantId, UserId
 from domain.tenancy import Principal, Role
 from tests.fixtures.gateway import GatewayRig
 
@@ -110,7 +110,7 @@ async def test_tokens_that_are_not_ours(rig: GatewayRig) -> None:
         answer = await rig.http.get("/me", headers=headers)
         check(answer, 401, "not_authenticated")
         assert answer.headers["www-authenticate"] == "Bearer"
-    unknown = Principal(TenantId(uuid4()), UserId(uuid4()), Role.OWNER)
+    unknown = Principal(TenantId(uuid4()), UserId(uuid4()), Role.OWNER, SignInId(uuid4()))
     token = {"Authorization": f"Bearer {rig.services.tokens.sign(unknown)}"}
     check(await rig.http.get("/me", headers=token), 401, "not_authenticated")
     check(await rig.http.post("/chatbots", json={"name": "x"}, headers=token), 401, "not_authenticated")

@@ -18,7 +18,7 @@ from domain.tenancy import Principal, Role
 from storage.postgres.database import system_tx
 from storage.redis.client import connect_redis
 from storage.redis.replays import LEASE_SECONDS, Replays, StoredAnswer
-from tests.fixtures.gateway import Chat, GatewayRig, Tenant
+from tests.fixtures.gateway import Chat, GatewayRig, Tenant, signed_token
 
 
 def key() -> dict[str, str]:
@@ -65,7 +65,7 @@ async def test_a_key_belongs_to_one_tenant_person_and_address(rig: GatewayRig, c
     async with system_tx(rig.services.db) as tx:
         membership = [colleague.tenant_id, colleague.user_id, colleague.role.value]
         await tx.execute("insert into memberships (tenant_id, user_id, role) values (%s, %s, %s)", membership)
-    token = {"Authorization": f"Bearer {rig.services.tokens.sign(colleague)}"}
+    token = {"Authorization": f"Bearer {await signed_token(rig, colleague)}"}
     theirs = await rig.http.post("/chatbots", json=body, headers={**headers, **token})
     assert theirs.json()["id"] != first.json()["id"]
     sessions = [await tenant.post(f"/chatbots/{chat.bot}/sessions", headers=headers) for _ in range(2)]

@@ -21,8 +21,12 @@ SEED = """
 insert into tenants (id, name) values (%(tenant)s, 'Example');
 insert into users (id, email, password_hash) values (%(user)s, %(user)s::text || '@example.com', 'x');
 insert into memberships (tenant_id, user_id, role) values (%(tenant)s, %(user)s, 'owner');
+insert into sign_ins (tenant_id, id, user_id, method, user_agent, expires_at)
+    values (%(tenant)s, %(id)s, %(user)s, 'password', 'x', now() + interval '1 day');
+insert into api_keys (tenant_id, id, created_by, name, scopes, prefix, secret_hash)
+    values (%(tenant)s, %(id)s, %(user)s, 'Key', '{chatbots.read}', 'abcdefgh', sha256('x'));
 insert into refresh_tokens (id, family, user_id, tenant_id, token_hash, expires_at)
-    values (gen_random_uuid(), gen_random_uuid(), %(user)s, %(tenant)s, %(user)s::text::bytea, now());
+    values (gen_random_uuid(), %(id)s, %(user)s, %(tenant)s, %(user)s::text::bytea, now());
 insert into chatbots (tenant_id, id, name) values (%(tenant)s, %(id)s, 'Bot');
 insert into chatbot_configs (tenant_id, chatbot_id, version, config) values (%(tenant)s, %(id)s, 1, '{}');
 insert into documents (tenant_id, id, chatbot_id, name, media_type, size, content_hash)

@@ -12,7 +12,7 @@ from domain.documents import IngestionFailure, ParsedDocument
 from pipelines.parsing import sandbox
 from pipelines.parsing.child import UNSTARTED
 from pipelines.parsing.limits import ParseLimits
-from pipelines.parsing.registry import DOCX, HTML, MARKDOWN, PDF, TEXT
+from pipelines.parsing.registry import CSV, DOCX, EML, HTML, JSON, MARKDOWN, PDF, PPTX, TEXT, XLSX
 from tests.fixtures import files
 
 MEBIBYTE = 1024 * 1024
@@ -38,6 +38,11 @@ def answering(script: Path, answer: object) -> None:
         (files.html("T", "<p>Hello.</p>"), HTML, [(None, "T", "Hello.")]),
         (b"# A\n\nb", MARKDOWN, [(None, "A", "A"), (None, "A", "b")]),
         ("Grüße 😀".encode(), TEXT, [(None, None, "Grüße 😀")]),
+        (files.pptx([("Plan", ["Soon."], "")]), PPTX, [(1, "Plan", "Plan"), (1, "Plan", "Soon.")]),
+        (files.xlsx({"Preise": [["Lampe"]]}), XLSX, [(None, "Preise", "Lampe")]),
+        (b"name,price\nLamp,10\n", CSV, [(None, None, "name | price"), (None, None, "name: Lamp | price: 10")]),
+        (b'[{"a": 1}]', JSON, [(None, None, "a: 1")]),
+        (b"Subject: Hi\n\nText.", EML, [(None, "Hi", "Subject: Hi"), (None, "Hi", "Text.")]),
     ],
 )
 def test_every_format_comes_back_whole(

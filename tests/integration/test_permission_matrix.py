@@ -3,21 +3,29 @@
 from typing import Any
 from uuid import UUID, uuid4
 
-from domain.ids import TenantId, UserId, new_uuid
-from domain.permissions import PERMISSIONS, Permission
+from jose.jwt import get_unverified_claims
+
+from domain.api_key import new_api_key
+from domain.ids import ApiKeyId, SignInId, TenantId, UserId, new_uuid
+from domain.permissions import KEY_PERMISSIONS, PERMISSIONS, Permission
 from domain.tenancy import Principal, Role
-from storage.postgres.database import system_tx
-from tests.fixtures.gateway import Chat, GatewayRig, SocketRig
+from storage.postgres.api_keys import ApiKeys
+from storage.postgres.database import system_tx, tenant_tx
+from tests.fixtures.gateway import Chat, GatewayRig, SocketRig, signed_token
 from tests.fixtures.stored_turns import store_turn, tenant_id_of
 
 BODIES: dict[tuple[str, str], dict[str, Any]] = {
+    ("post", "/api-keys"): {"json": {"name": "Key", "scopes": ["chatbots.read"]}},
     ("post", "/chatbots"): {"json": {"name": "Other"}},
     ("put", "/chatbots/{chatbot_id}/config"): {"json": {}},
     ("patch", "/chatbots/{chatbot_id}/sessions/{session_id}"): {"json": {"title": "New"}},
     ("post", "/chatbots/{chatbot_id}/sessions/{session_id}/messages"): {"json": {"text": "How long?"}},
     ("put", "/chatbots/{chatbot_id}/sessions/{session_id}/messages/{message_id}/feedback"): {"json": {"rating": "up"}},
     ("post", "/knowledgebase/{chatbot_id}/upload"): {"files": {"files": ("a.txt", b"Twelve months.", "text/plain")}},
+    ("post", "/knowledgebase/{chatbot_id}/fetch"): {"json": {"url": "http://10.0.0.1/"}},
     ("get", "/knowledgebase/{chatbot_id}/documents/{document_id}/passage"): {"params": {"start": 0, "end": 1}},
+    ("patch", "/tenant/security"): {"json": {"require_mfa": False}},
+    ("post", "/auth/oidc/{provider}/link"): {"json": {}},
     ("post", "/subscriptions"): {"json": {"plan": "pro"}},
     ("post", "/chatbots/{chatbot_id}/visitors/{visitor_id}/consent"): {"json": {"policy_version": "1"}},
     ("post", "/tenant/erasure"): {"json": {"password": "wrong", "name": "wrong"}},
@@ -46,15 +54,21 @@ async def world(rig: GatewayRig, chat: Chat) -> dict[str, str]:
             await tx.execute(statement.encode(), {**ids, "tenant": tenant_id_of(chat)})
     stored = await store_turn(rig, Chat(chat.tenant, str(ids["bot"]), str(ids["session"])), "How long?")
     assert stored.answer is not None
+    owner = UserId(UUID(chat.tenant.grant["user"]["id"]))
+    api_key_id, _ = await key_of(rig, tenant_id_of(chat), owner, ["chatbots.read"])
+    token = await signed_token(rig, Principal(tenant_id_of(chat), owner, Role.OWNER))
     return {
         **{f"{name}_id": str(value) for name, value in ids.items()},
         "tenant_id": str(tenant_id_of(chat)),
         "erasure_id": str(ids["erasure"]),
         "export_id": str(ids["export"]),
         "seal": "unknown",
+        "api_key_id": str(api_key_id),
+        "sign_in_id": get_unverified_claims(token)["sid"],
         "chatbot_id": str(ids["bot"]),
         "turn_id": stored.turn,
         "message_id": stored.answer,
+        "provider": "none",
     }
 
 
@@ -66,7 +80,16 @@ async def person(rig: GatewayRig, tenant: TenantId, role: Role) -> str:
         await tx.execute(
             "insert into memberships (tenant_id, user_id, role) values (%s, %s, %s)", [tenant, user, role.value]
         )
-    return rig.services.tokens.sign(Principal(tenant, user, Role.OWNER))
+    return await signed_token(rig, Principal(tenant, user, Role.OWNER))
+
+
+async def key_of(
+    rig: GatewayRig, tenant: TenantId, creator: UserId, scopes: list[str], days: int | None = None
+) -> tuple[ApiKeyId, str]:
+    text, key = new_api_key()
+    async with tenant_tx(rig.services.db, tenant) as tx:
+        stored = await ApiKeys(tx).insert(tenant, creator, "Key", scopes, key, days)
+    return stored.id, text
 
 
 async def other_tenant(rig: GatewayRig) -> Chat:
@@ -86,6 +109,12 @@ async def test_every_operation_for_everybody(rig: GatewayRig, chat: Chat) -> Non
     theirs_chat = await other_tenant(rig)
     tenant = tenant_id_of(chat)
     tokens = {role: await person(rig, tenant, role) for role in Role}
+    owner = UserId(UUID(chat.tenant.grant["user"]["id"]))
+    full, little = sorted(KEY_PERMISSIONS), [Permission.FEEDBACK_READ]
+    keys = {
+        "full key": (set(full), (await key_of(rig, tenant, owner, [*full]))[1]),
+        "little key": (set(little), (await key_of(rig, tenant, owner, [*little]))[1]),
+    }
     own, theirs = await world(rig, chat), await world(rig, theirs_chat)
     combinations = 0
     wrong: list[str] = []
@@ -94,13 +123,16 @@ async def test_every_operation_for_everybody(rig: GatewayRig, chat: Chat) -> Non
         assert needed in {*Permission, "public", "account"}, f"{method} {path} has no permission"
         visitors = operation.get("x-visitors", False)
         options = BODIES.get((method, path), {})
-        for who in (*Role, "visitor", None):
+        for who in (*Role, *keys, "visitor", None):
             for targets, mine in ((own, True), (theirs, False)):
                 if not mine and ("{" not in path or needed == "public"):
                     continue
                 url = path.format(**targets)
                 if isinstance(who, Role):
                     token, allowed = tokens[who], needed == "account" or needed in PERMISSIONS[who]
+                elif who in keys:
+                    scopes, token = keys[who]
+                    allowed = needed in scopes
                 elif who:
                     bot, visitor = UUID(own["chatbot_id"]), UUID(own["visitor_id"])
                     token = rig.services.tokens.sign_visitor(tenant, bot, visitor)  # type: ignore[arg-type]
@@ -113,7 +145,7 @@ async def test_every_operation_for_everybody(rig: GatewayRig, chat: Chat) -> Non
                 if allowed or needed == "public":
                     good = status not in (401, 403) if mine else status == 404
                 else:
-                    good = status == (403 if isinstance(who, Role) else 401)
+                    good = status == (403 if isinstance(who, Role) or who in keys else 401)
                 if not good:
                     wrong.append(f"{method} {path} by {who} {'own' if mine else 'other'}: {status}")
                 if mine and method == "delete" and status < 300:
@@ -146,5 +178,6 @@ async def test_who_was_removed_is_out_at_once(rig: GatewayRig, chat: Chat) -> No
     async with system_tx(rig.services.db) as tx:
         await tx.execute("delete from memberships where tenant_id = %s and role = 'editor'", [tenant_id_of(chat)])
     assert (await rig.http.get("/chatbots", headers=headers)).status_code == 401
-    stranger = rig.services.tokens.sign(Principal(tenant_id_of(chat), UserId(uuid4()), Role.OWNER))
+    nobody = Principal(tenant_id_of(chat), UserId(uuid4()), Role.OWNER, SignInId(uuid4()))
+    stranger = rig.services.tokens.sign(nobody)
     assert (await rig.http.get("/chatbots", headers={"Authorization": f"Bearer {stranger}"})).status_code == 401

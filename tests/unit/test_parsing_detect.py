@@ -4,7 +4,7 @@ import pytest
 
 from domain.errors import Unprocessable, UnsupportedMedia
 from pipelines.parsing.detect import detect
-from pipelines.parsing.registry import DOCX, HTML, MARKDOWN, PDF, TEXT
+from pipelines.parsing.registry import CSV, DOCX, EML, HTML, JSON, MARKDOWN, PDF, PPTX, TEXT, XLSX
 from tests.fixtures import files
 
 
@@ -15,6 +15,14 @@ from tests.fixtures import files
         (b"\n\njunk %PDF-1.4", "A.PDF", "text/plain", PDF),
         (files.pdf(["x"]), "no-extension", None, PDF),
         (files.docx([(1, "H", ["p"])]), "a.docx", "application/octet-stream", DOCX),
+        (files.xlsx({"A": [["x"]]}), "a.xlsx", None, XLSX),
+        (files.xlsx({"A": [["x" * 90, row] for row in range(9_000)]}), "big", None, XLSX),
+        (files.pptx([("T", ["x"], "")]), "a.pptx", None, PPTX),
+        (b"a,b\n1,2", "a.csv", None, CSV),
+        (b"<html>,b\n1,2", "a.tsv", None, CSV),
+        (b"a,b\n1,2", "table", "text/csv", CSV),
+        (b'{"a": 1}', "a.json", None, JSON),
+        (b"From: a@b.c\n\n<html>x", "a.eml", None, EML),
         (b"<!doctype HTML><p>x", "a.html", None, HTML),
         (b"\xef\xbb\xbf  <!-- note --> <html lang=en>", "page", None, HTML),
         (b"<!DOCTYPE html><html>", "saved.txt", None, HTML),
@@ -40,12 +48,19 @@ def test_supported_files_are_recognised(data: bytes, name: str, declared: str | 
         (b"just text", "a.docx", "named .docx, but its content is something else"),
         (files.pdf(["x"]), "a.docx", "named .docx, but its content is a PDF"),
         (files.docx([(1, "H", ["p"])]), "a.txt", "named .txt, but its content is a Word document"),
-        (files.archive({"a.txt": b"x"}), "a.docx", "an archive, not a Word document"),
+        (files.archive({"a.txt": b"x"}), "a.docx", "an archive, not an Office document"),
         (files.archive({"[Content_Types].xml": b"x", "xl/workbook.xml": b"y"}), "a.docx", "a spreadsheet"),
+        (
+            files.archive({"[Content_Types].xml": b"x", "word/a.xml": b"y", "word/xl/b": b"z"}),
+            "a.xlsx",
+            "a Word document",
+        ),
+        (files.archive({"mimetype": b"application/epub+zip", "x.html": b"x"}), "a.epub", "an archive"),
         (b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1" + bytes(100), "a.docx", "protected by a password"),
         (b"\x89PNG\r\n", "a.png", "an image"),
         (b"{\\rtf1 x}", "a.txt", "an RTF file"),
-        (b"a,b\n1,2", "a.csv", "named .csv are not supported"),
+        (b"just text", "a.xlsx", "named .xlsx, but its content is something else"),
+        (bytes(range(256)) * 4, "a.csv", "content is something else"),
         (files.pdf(["x"]), "a.exe", "named .exe are not supported"),
         (b"text\x00with NUL", "a.txt", "content is something else"),
         (bytes(range(256)) * 4, "blob", "not supported"),

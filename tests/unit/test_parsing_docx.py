@@ -8,9 +8,13 @@ from docx.oxml import parse_xml
 from docx.oxml.ns import nsdecls
 
 from domain.documents import IngestionFailure
-from pipelines.parsing.docx import BOMB, DAMAGED, EMPTY, NOT_WORD, parse
+from pipelines.parsing.archive import damaged, foreign
+from pipelines.parsing.docx import EMPTY, NOUN, parse
 from pipelines.parsing.limits import ParseLimits
 from tests.fixtures import files
+
+DAMAGED, NOT_WORD = damaged(NOUN), foreign(NOUN)
+BOMB = "The Word document unpacks to far more data than a document needs."
 
 
 def rows(data: bytes) -> list[tuple[str | None, str]]:

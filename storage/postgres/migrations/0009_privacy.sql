@@ -125,3 +125,4 @@ grant select, insert, update, delete on exports to loquent_app;
 grant select, insert on consents to loquent_app;
 grant select, insert, update, delete on erasures, exports, consents to loquent_system;
 grant delete on outbox to loquent_app;
+grant delete on api_keys to loquent_system;

@@ -38,17 +38,23 @@ insert into refresh_tokens (id, family, user_id, tenant_id, token_hash, expires_
 values (%(id)s, %(family)s, %(user_id)s, %(tenant_id)s, %(token_hash)s, now() + make_interval(secs => %(lifetime)s));
 
 -- name: lock_refresh_token
-select id, family, user_id, tenant_id, used_at is not null as used,
-       revoked_at is not null or expires_at <= now() as dead
-from refresh_tokens
-where token_hash = %(token_hash)s
+select r.id, r.family, r.user_id, r.tenant_id, r.used_at is not null as used,
+       r.revoked_at is not null or r.expires_at <= now() or s.ended_at is not null or s.expires_at <= now() as dead
+from refresh_tokens r
+join sign_ins s on s.tenant_id = r.tenant_id and s.id = r.family
+where r.token_hash = %(token_hash)s
 for update;
 
 -- name: mark_refresh_token_used
 update refresh_tokens set used_at = now() where id = %(id)s;
 
 -- name: revoke_family
-update refresh_tokens set revoked_at = now() where family = %(family)s and revoked_at is null;
+with tokens as (
+    update refresh_tokens set revoked_at = now()
+    where tenant_id = %(tenant_id)s and family = %(family)s and revoked_at is null
+)
+update sign_ins set ended_at = now()
+where tenant_id = %(tenant_id)s and id = %(family)s and ended_at is null;
 
 -- name: delete_expired_refresh_tokens
 -- Of one person, with every log-in: the table does not grow without end.

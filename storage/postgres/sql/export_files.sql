@@ -38,8 +38,12 @@ select id, email::text as email, created_at from users where id = %(subject)s
 select tenant_id, role, created_at from memberships where tenant_id = %(tenant_id)s and user_id = %(subject)s
 
 -- name: member_sign_ins
-select family, created_at, expires_at, used_at, revoked_at from refresh_tokens
-where tenant_id = %(tenant_id)s and user_id = %(subject)s order by created_at
+select id, method, user_agent, ip, created_at, last_used_at, expires_at, ended_at from sign_ins
+where tenant_id = %(tenant_id)s and user_id = %(subject)s order by id
+
+-- name: member_api_keys
+select id, name, scopes, prefix, created_at, rotated_at, expires_at, last_used_at, revoked_at from api_keys
+where tenant_id = %(tenant_id)s and created_by = %(subject)s order by id
 
 -- name: member_audit_events
 select seq, at, action, target_kind, target_id, ip, request_id, details from audit_events
@@ -52,6 +56,10 @@ select id, name, plan, created_at from tenants where id = %(tenant_id)s
 select u.id, u.email::text as email, m.role, m.created_at
 from memberships m join users u on u.id = m.user_id
 where m.tenant_id = %(tenant_id)s order by u.id
+
+-- name: tenant_api_keys
+select id, created_by, name, scopes, prefix, created_at, rotated_at, expires_at, last_used_at, revoked_at from api_keys
+where tenant_id = %(tenant_id)s order by id
 
 -- name: tenant_chatbots
 select id, name, version, created_at, updated_at from chatbots where tenant_id = %(tenant_id)s order by id

@@ -15,9 +15,16 @@ where published_at is null
 order by id
 limit %(limit)s;
 
+-- name: wait_for_relay
+-- A round that is under way has marked what it published once this returns.
+select pg_advisory_xact_lock(7203482);
+
 -- name: publish_again
--- What consumers have handled already, they pass over.
-update outbox set published_at = null where published_at > now() - interval '1 hour';
+-- Not what its consumer has recorded as handled: consumers take one event after the other, and new ones would wait
+-- behind an hour of them.
+update outbox o set published_at = null
+where published_at > now() - interval '1 hour'
+  and not exists (select from handled_events h where h.consumer = any(%(consumers)s) and h.event_id = o.id);
 
 -- name: mark_published
 update outbox set published_at = now() where id = any(%(ids)s);

@@ -17,7 +17,7 @@ from cluster.embedded import Running
 from configs.settings import Settings
 from deployments.gateway.billing_routes import router
 from deployments.gateway.origin import client_address
-from deployments.gateway.principal import current_principal, request_id_of
+from deployments.gateway.principal import current_caller, request_id_of
 from domain.errors import AppError
 from domain.tenancy import Principal, Role
 from storage.postgres.accounts import Account, Accounts
@@ -83,7 +83,7 @@ async def gateway(db: Database, settings: Settings, owner: Account) -> AsyncIter
         return "203.0.113.7"
 
     app.dependency_overrides[client_address] = address
-    app.dependency_overrides[current_principal] = principal
+    app.dependency_overrides[current_caller] = principal
     app.dependency_overrides[request_id_of] = request_id
     app.add_exception_handler(AppError, answer)
     async with app.router.lifespan_context(app):

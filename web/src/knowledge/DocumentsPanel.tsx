@@ -58,7 +58,7 @@ export function DocumentsPanel({ bot }: { bot: Chatbot }) {
             )}
           </FileButton>
           <Text size="xs" c="dimmed" mt="xs">
-            PDF, Word, HTML, Markdown or text
+            PDF, Office, HTML, Markdown, CSV, JSON, e-mail or text
           </Text>
         </div>
         <Stack component="ul" gap="xs" p={0} m={0} style={{ listStyle: "none" }} aria-label="Documents">

@@ -7,7 +7,22 @@ import { sentence } from "../api/errors";
 import { useServices } from "../api/services";
 import type { KnowledgeDocument } from "../api/types";
 
-export const ACCEPTED = [".pdf", ".docx", ".html", ".htm", ".md", ".markdown", ".txt"];
+export const ACCEPTED = [
+  ".pdf",
+  ".docx",
+  ".pptx",
+  ".xlsx",
+  ".csv",
+  ".tsv",
+  ".html",
+  ".htm",
+  ".md",
+  ".markdown",
+  ".txt",
+  ".json",
+  ".jsonl",
+  ".eml",
+];
 
 export interface Upload {
   id: string;
@@ -19,7 +34,7 @@ export interface Upload {
 
 export function rejection(name: string, size: number): string | null {
   if (!ACCEPTED.some((ending) => name.toLowerCase().endsWith(ending))) {
-    return "This kind of file is not supported. Use PDF, Word (.docx), HTML, Markdown or text.";
+    return "This kind of file is not supported. Use PDF, Word, PowerPoint, Excel, CSV, HTML, Markdown, JSON, e-mail or text.";
   }
   return size === 0 ? "The file is empty." : null;
 }

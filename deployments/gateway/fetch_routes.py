@@ -1,0 +1,95 @@
+"""Documents by their address on the web: fetched through the one safe door, then taken as an upload is."""
+
+import re
+from contextlib import closing
+from email.message import Message
+from typing import Annotated
+from urllib.parse import unquote
+from uuid import UUID
+
+from fastapi import APIRouter
+from pydantic import AfterValidator, Field
+
+from billing.entitlements import plan_of
+from deployments.gateway.knowledge_routes import Writer, media_type_of, notify_ingestion, store_document
+from deployments.gateway.models import Body, DocumentModel
+from deployments.gateway.origin import CurrentOrigin
+from deployments.gateway.rate_limits import Kind
+from deployments.gateway.services import Services
+from deployments.gateway.upload import UploadedFile, display_name
+from domain.ids import ChatbotId
+from domain.text import clean_text
+from domain.web_address import MAX_CHARS
+from pipelines.parsing.registry import DOCX, EXTENSIONS, HTML, MARKDOWN, PDF, TEXT
+from storage.postgres.chatbots import Chatbots
+from storage.postgres.database import tenant_tx
+from storage.web import Fetched
+
+router = APIRouter(tags=["knowledge"])
+
+_MEDIA_TYPES = frozenset(
+    (*EXTENSIONS.values(), "application/octet-stream", "application/xhtml+xml", "binary/octet-stream")
+)
+"""What servers call the files that we can read. The content is looked at all the same."""
+_EXTENSION_OF = {PDF: "pdf", DOCX: "docx", HTML: "html", MARKDOWN: "md", TEXT: "txt", "application/xhtml+xml": "xhtml"}
+_ENDING = re.compile(r"\.([A-Za-z0-9]{1,12})$")
+
+
+class FetchBody(Body):
+    url: Annotated[str, AfterValidator(clean_text)] = Field(
+        min_length=1, max_length=MAX_CHARS, description="A plain http or https address on the public web."
+    )
+
+
+@router.post("/knowledgebase/{chatbot_id}/fetch", status_code=202)
+async def fetch_document(
+    chatbot_id: UUID, body: FetchBody, services: Services, principal: Writer, origin: CurrentOrigin
+) -> DocumentModel:
+    """Read a file or page from the web, store it and queue it; content that the bot has already is the document it was.
+
+    It is read once: a later change there does not come here.
+    """
+    tenant_id, bot = principal.tenant_id, ChatbotId(chatbot_id)
+    async with tenant_tx(services.db, tenant_id) as tx:
+        await Chatbots(tx).get(tenant_id, bot)
+        plan = await plan_of(tx, tenant_id)
+    sentence = "Too many documents fetched from the web; try again in a minute."
+    await services.limits.require(Kind.FETCH, {"tenant": str(tenant_id)}, sentence)
+    limit = min(plan.limits.max_upload_bytes, services.settings.max_upload_bytes)
+    async with services.fetcher.get(body.url, limit, _MEDIA_TYPES) as fetched:
+        file = UploadedFile(name_of(fetched), fetched.media_type)
+        async for chunk in fetched.chunks:
+            await file.write(chunk)
+    with closing(file):
+        media_type, source = media_type_of(file, 1), fetched.address.host
+        document, queued = await store_document(services, tenant_id, bot, file, media_type, origin, source)
+    if queued:
+        await notify_ingestion(services)
+    return DocumentModel.of(document)
+
+
+def name_of(fetched: Fetched) -> str:
+    """The server's own name for the file, or the last part of the address, or its host; safe to show.
+
+    A page's address may end in anything: where the ending is none that we know, the declared type gives one.
+    """
+    told = _told_name(fetched.disposition)
+    if told is not None:
+        return display_name(told)
+    last = unquote(fetched.address.target.partition("?")[0].rpartition("/")[2], errors="replace")
+    name = display_name(last) if last.strip(" .") else fetched.address.host
+    ending = _ENDING.search(name)
+    extension = _EXTENSION_OF.get(fetched.media_type or "")
+    if extension is None or (ending is not None and ending[1].lower() in EXTENSIONS):
+        return name
+    return display_name(f"{name}.{extension}")
+
+
+def _told_name(disposition: str | None) -> str | None:
+    """Of a Content-Disposition header; its forms are those of RFC 6266."""
+    if disposition is None:
+        return None
+    message = Message()
+    message["Content-Disposition"] = disposition
+    name = message.get_filename()
+    return name.encode("utf-8", "replace").decode() if name else None

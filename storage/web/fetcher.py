@@ -1,0 +1,121 @@
+"""Reads a file from an address that a customer gives, within limits, and from nowhere but the public web."""
+
+import asyncio
+import ssl
+from collections.abc import AsyncGenerator, AsyncIterator, Collection, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+
+import httpx
+
+from domain.errors import TooLarge, Unprocessable, UnsupportedMedia
+from domain.web_address import IpNetwork, WebAddress, parse_address
+from storage.web.transport import Resolve, SafeTransport, resolve
+
+MAX_REDIRECTS = 3
+MAX_AT_ONCE = 8
+"""Of one process; others wait within their own time."""
+CONNECT_SECONDS = 5.0
+TOTAL_SECONDS = 30.0
+_REDIRECTS = frozenset((301, 302, 303, 307, 308))
+_HEADERS = {
+    "User-Agent": "Loquent/0.1 (document fetch)",
+    # A compressed answer could unpack to anything; its size would have to be watched twice.
+    "Accept-Encoding": "identity",
+}
+
+
+class FetchFailed(Unprocessable):
+    code, default = "fetch_failed", "The address could not be read."
+
+
+@dataclass(frozen=True)
+class Fetched:
+    """An answer whose body is still to come: iterate `chunks` once."""
+
+    address: WebAddress
+    """Where it came from, after redirects."""
+    media_type: str | None
+    """What the server says, without parameters, in lower case."""
+    disposition: str | None
+    chunks: AsyncIterator[bytes] = field(repr=False)
+
+
+class SafeFetcher:
+    """The one door for addresses that come from outside. `allowed` networks are open beside the public internet."""
+
+    def __init__(
+        self,
+        allowed: Sequence[IpNetwork] = (),
+        *,
+        find: Resolve = resolve,
+        trust: ssl.SSLContext | None = None,
+        total_seconds: float = TOTAL_SECONDS,
+    ) -> None:
+        self._allowed = allowed
+        self._find = find
+        self._trust = trust
+        self._total_seconds = total_seconds
+        self._places = asyncio.Semaphore(MAX_AT_ONCE)
+
+    @asynccontextmanager
+    async def get(self, url: str, max_bytes: int, media_types: Collection[str]) -> AsyncGenerator[Fetched, None]:
+        """`async with fetcher.get(...) as fetched`: the answer to a GET, after at most three redirects.
+
+        Its body is at most `max_bytes` long. An answer whose declared type is none of `media_types` is refused; one
+        without a type is not, for the content has to be looked at anyway. Raises UnsafeAddress, FetchFailed, TooLarge,
+        UnsupportedMedia.
+        """
+        address = parse_address(url)
+        try:
+            async with asyncio.timeout(self._total_seconds), self._places, self._client() as client:
+                for _ in range(MAX_REDIRECTS + 1):
+                    async with client.stream("GET", address.url) as answer:
+                        location = answer.headers.get("location")
+                        if answer.status_code not in _REDIRECTS or location is None:
+                            yield self._fetched(address, answer, max_bytes, media_types)
+                            return
+                    address = address.follow(location)
+                raise FetchFailed("The address leads to another one too many times.")
+        except TimeoutError:
+            raise FetchFailed("The address took too long to answer.") from None
+        except httpx.HTTPError as error:
+            # One sentence for all of them: which ports are open is nobody's business.
+            raise FetchFailed from error
+
+    def _client(self) -> httpx.AsyncClient:
+        return httpx.AsyncClient(
+            transport=SafeTransport(self._allowed, self._find, self._trust),
+            headers=_HEADERS,
+            timeout=httpx.Timeout(self._total_seconds, connect=CONNECT_SECONDS),
+            follow_redirects=False,
+            trust_env=False,
+        )
+
+    def _fetched(
+        self, address: WebAddress, answer: httpx.Response, max_bytes: int, media_types: Collection[str]
+    ) -> Fetched:
+        if answer.status_code != httpx.codes.OK:
+            raise FetchFailed(f"The address answered with status {answer.status_code}.")
+        if answer.headers.get("content-encoding", "identity").strip().lower() not in ("", "identity"):
+            raise FetchFailed("The address answers in a compressed form that was not asked for.")
+        media_type = answer.headers.get("content-type", "").partition(";")[0].strip().lower() or None
+        if media_type is not None and media_type not in media_types:
+            raise UnsupportedMedia("The address holds a kind of content that is not supported.")
+        length = answer.headers.get("content-length", "")
+        if length.isascii() and length.isdigit() and (len(length) > 15 or int(length) > max_bytes):
+            raise _too_large(max_bytes)
+        return Fetched(address, media_type, answer.headers.get("content-disposition"), _bounded(answer, max_bytes))
+
+
+async def _bounded(answer: httpx.Response, max_bytes: int) -> AsyncIterator[bytes]:
+    size = 0
+    async for chunk in answer.aiter_raw():
+        size += len(chunk)
+        if size > max_bytes:
+            raise _too_large(max_bytes)
+        yield chunk
+
+
+def _too_large(max_bytes: int) -> TooLarge:
+    return TooLarge(f"What the address holds is larger than {max_bytes / 1024 / 1024:,.2g} MiB.")
