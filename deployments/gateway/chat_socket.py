@@ -25,15 +25,7 @@ from domain.errors import AppError, NotAuthenticated, NotFound, RateLimited
 from domain.ids import MessageId, SessionId, TurnId
 from domain.permissions import Permission
 from domain.tenancy import Chatter
-from domain.wire import (
-    AuthFrame,
-    ClientFrame,
-    DeliveredFrame,
-    MessageFrame,
-    PingFrame,
-    RegenerateFrame,
-    StopFrame,
-)
+from domain.wire import AuthFrame, ClientFrame, DeliveredFrame, MessageFrame, PingFrame, RegenerateFrame, StopFrame
 from storage.postgres.callers import Caller
 
 log = structlog.get_logger()
