@@ -1,5 +1,6 @@
-"""Erasure that is interrupted: by work that goes on, by stores that are away, and by the end of its process."""
+"""Erasure beside other things: work that goes on, requests at once, stores that are away, the end of its process."""
 
+import asyncio
 from collections.abc import Awaitable, Callable
 from typing import Any
 from uuid import UUID
@@ -10,7 +11,7 @@ from actors.eraser import Eraser
 from domain.erasure import Erasure, ErasureKind, ErasureState, Step, steps_of
 from domain.ids import ChatbotId
 from storage.blobs import original_key
-from tests.fixtures.erasure import ErasureRig, canary, erase_company
+from tests.fixtures.erasure import ErasureRig, canary, erase_company, erase_visitor, visitor_chat
 from tests.fixtures.gateway import Chat
 from tests.fixtures.stored_turns import path, tenant_id_of
 
@@ -144,3 +145,20 @@ async def test_a_store_that_is_away_delays_and_never_fails_it(
     assert (found.state, found.attempts, found.error) == (ErasureState.RUNNING, 3, "ConnectionError")
     monkeypatch.undo()
     assert (await erasing.finish(tenant, erasure)).error is None
+
+
+async def test_two_requests_at_once_are_one_erasure(erasing: ErasureRig, chat: Chat) -> None:
+    address = path(chat)
+    answers = await asyncio.gather(*(chat.tenant.call("DELETE", address) for _ in range(4)))
+    assert sorted(answer.status_code for answer in answers) == [204, 404, 404, 404]
+    assert len((await chat.tenant.get("/erasures")).json()["items"]) == 1
+
+
+async def test_sessions_begun_while_their_visitor_is_erased_are_erased_too(erasing: ErasureRig, chat: Chat) -> None:
+    theirs, visitor = await visitor_chat(erasing.rig, chat)
+    calls = [theirs.tenant.post(f"/chatbots/{chat.bot}/sessions") for _ in range(6)]
+    erased, *begun = await asyncio.gather(erase_visitor(theirs, visitor), *calls)
+    assert {answer.status_code for answer in begun} <= {201, 401, 404}
+    await erasing.finish(tenant_id_of(chat), erased.json()["id"])
+    left = await erasing.owner.execute("select 1 from sessions where visitor_id = %s", [visitor])
+    assert left.rowcount == 0
