@@ -41,6 +41,8 @@ class Step(StrEnum):
     ACCESS = "access"
     """Nobody signs in any more."""
     BILLING = "billing"
+    KEYS = "keys"
+    """What is sealed opens no more, wherever a copy of it may be."""
     ROWS = "rows"
     LIVE = "live"
     """Running turns end, sockets close."""
@@ -49,7 +51,6 @@ class Step(StrEnum):
     EVENTS = "events"
     """The outbox and what consumers remember of it."""
     REDIS = "redis"
-    KEYS = "keys"
     VERIFY = "verify"
 
 
@@ -57,13 +58,13 @@ _COMMON = (Step.ROWS, Step.LIVE, Step.VECTORS, Step.BLOBS, Step.EVENTS, Step.RED
 _TENANT = (
     Step.ACCESS,
     Step.BILLING,
+    Step.KEYS,
     Step.ROWS,
     Step.LIVE,
     Step.VECTORS,
     Step.BLOBS,
     Step.EVENTS,
     Step.REDIS,
-    Step.KEYS,
     Step.VERIFY,
 )
 
