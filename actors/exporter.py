@@ -8,7 +8,7 @@ from pathlib import Path
 import structlog
 
 from domain.exports import Export
-from pipelines.archive import Reveal, write_archive
+from pipelines.archive import write_archive
 from storage.blobs import BlobStore, export_key
 from storage.postgres.database import Database, system_tx
 from storage.postgres.exports import Exports
@@ -23,10 +23,9 @@ BATCH = 100
 class Exporter:
     """One per platform. An archive that was being made when its process ended is made again."""
 
-    def __init__(self, db: Database, blobs: BlobStore, reveal: Reveal | None = None) -> None:
+    def __init__(self, db: Database, blobs: BlobStore) -> None:
         self._db = db
         self._blobs = blobs
-        self._reveal = reveal
 
     async def work(self) -> float | None:
         """Make one archive; at once again when there was one."""
@@ -57,7 +56,7 @@ class Exporter:
         key = export_key(export.tenant_id, export.id)
         with tempfile.TemporaryDirectory(prefix="loquent-export-") as folder:
             path = Path(folder) / "export.zip"
-            await write_archive(self._db, self._blobs, export, path, self._reveal)
+            await write_archive(self._db, self._blobs, export, path)
             size, digest = path.stat().st_size, await asyncio.to_thread(_digest, path)
             await self._blobs.put_file(key, path)
         async with system_tx(self._db) as tx:

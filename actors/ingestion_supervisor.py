@@ -3,6 +3,7 @@
 import asyncio
 import time
 from contextlib import AsyncExitStack, aclosing, suppress
+from dataclasses import replace
 from uuid import UUID
 
 import structlog
@@ -19,9 +20,11 @@ from pipelines.ingest import ingest
 from pipelines.retention import expire
 from pipelines.work import EmbeddedDocument, FailedDocument, WorkItem, ingest_sizing
 from storage.blobs import BlobStore, document_prefix
+from storage.keys import Vault
 from storage.postgres.database import Database, system_tx
 from storage.postgres.documents import ClaimedDocument, Documents
 from storage.postgres.outbox import Outbox
+from storage.postgres.tenant_keys import keys_of
 from storage.receipts import ReceiptSigner
 from storage.vectors.store import VectorStore
 
@@ -63,7 +66,8 @@ class IngestionSupervisor:
         """Open everything and begin; harmless when it runs already. Raises RuntimeError when the loop has ended."""
         async with self._starting:
             if self._loop is None:
-                self._db = await Database.open(*self._database_urls, min_size=0, max_size=4)
+                vault = Vault.of(self._settings)
+                self._db = await Database.open(*self._database_urls, vault=vault, min_size=0, max_size=4)
                 self._stack.push_async_callback(self._db.close)
                 self._vectors = VectorStore(self._sizing.objects_url)
                 self._blobs = BlobStore(self._sizing.objects_url)
@@ -192,8 +196,8 @@ class IngestionSupervisor:
         if self._pool is None:
             self._pool = EmbedPool.open(self._sizing)
         left = dict(claimed)
-        items = [_item(one) for one in claimed.values()]
         try:
+            items = [await self._sealed_item(one) for one in claimed.values()]
             async with aclosing(ingest(items, self._sizing, self._pool, self._vectors)) as results:
                 async for result in results:
                     document_id = result.item.document_id
@@ -236,6 +240,14 @@ class IngestionSupervisor:
         async with system_tx(self._db) as tx:
             if await Documents(tx).mark_failed(item.tenant_id, item.document_id, result.reason):
                 await _tell(Outbox(tx), item, DocumentStatus.FAILED)
+
+    async def _sealed_item(self, claimed: ClaimedDocument) -> WorkItem:
+        """With the keys of the document's files. Raises Erased, Unavailable."""
+        item = _item(claimed)
+        if claimed.document.sealed_version is None:
+            return item
+        cipher = await keys_of(self._db, item.tenant_id)
+        return replace(item, keys=cipher.for_document(item.document_id).dumps())
 
     def _close_pool(self) -> None:
         if self._pool is not None:

@@ -6,6 +6,7 @@ from typing import Any
 
 from domain.errors import InvalidInput, Unavailable
 from domain.ids import SessionId, TenantId, TurnId
+from storage.keys import TenantCipher
 
 Event = dict[str, Any]
 MOVED = "The conversation moved to another process; try again."
@@ -28,12 +29,17 @@ class LiveTurn:
         epoch: int,
         save: Callable[["LiveTurn"], None],
         earlier: Sequence[Event] = (),
+        cipher: TenantCipher | None = None,
     ) -> None:
-        """`earlier` are the events that another process published; `save` is called when there are new ones."""
+        """`earlier` are the events that another process published; `save` is called when there are new ones.
+
+        `cipher` seals the events that are stored; a turn whose `save` stores nothing needs none.
+        """
         self.tenant_id = tenant_id
         self.turn_id = turn_id
         self.session_id = session_id
         self.epoch = epoch
+        self.cipher = cipher
         self.ended = False
         self.abandoned = False
         self.stored = 0

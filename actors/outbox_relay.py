@@ -1,4 +1,4 @@
-"""Relays the outbox to the event log, runs the consumers (daily usage, ingestion, webhook inbox), anchors the audit."""
+"""Relays the outbox to the event log and runs its consumers; anchors the audit log, mails, seals what is in clear."""
 
 import asyncio
 from contextlib import AsyncExitStack
@@ -12,6 +12,8 @@ import structlog
 
 from actors.audit_anchors import MAX_HEADS, anchor_heads
 from actors.loops import repeat, run_until_closed
+from actors.mail_sender import MailSender
+from actors.resealing import reseal
 from billing.account import StripeAccount
 from billing.inbox import process_inbox
 from configs.logs import configure_logs
@@ -23,6 +25,8 @@ from domain.generation import Usage
 from domain.ids import ChatbotId
 from domain.keys import derive_key
 from storage.blobs import BlobStore
+from storage.keys import Vault
+from storage.mail import open_mailer
 from storage.postgres.database import Database, system_tx, tenant_tx
 from storage.postgres.ledger import Ledger
 from storage.postgres.outbox import Outbox
@@ -34,6 +38,7 @@ log = structlog.get_logger()
 BATCH = 500
 ANCHOR_SECONDS = 60.0
 """How much of the audit log could be cut off unseen, at most."""
+RESEAL_SECONDS = 3_600.0
 SUPERVISOR = "ingestion-supervisor"
 USAGE = "usage"
 """The consumer that records what it has handled; each kind of event that it takes is its own."""
@@ -55,7 +60,7 @@ class OutboxRelay:
             if self._started:
                 return
             configure_logs(self._settings)
-            self._db = await Database.open(*self._database_urls, max_size=4)
+            self._db = await Database.open(*self._database_urls, vault=Vault.of(self._settings), max_size=4)
             self._stack.push_async_callback(self._db.close)
             redis = connect_redis(self._settings.redis_url or "")
             self._stack.push_async_callback(redis.aclose)
@@ -64,12 +69,15 @@ class OutboxRelay:
             self._stack.push_async_callback(self._account.close)
             self._blobs = BlobStore(self._settings.objects_url)
             self._anchor_key = derive_key(self._settings.secret_key.get_secret_value(), KEY_PURPOSE)
+            mail = MailSender(self._db, open_mailer(self._settings), self._settings.page_url)
             run_until_closed(
                 self._stack,
                 repeat("relay", self._relay, 0.25),
+                repeat("mail", mail.send_due, 1),
                 repeat("relay-again", self._publish_again, 2),
                 repeat("relay-trim", self._trim, 3600),
                 repeat("audit-anchors", self._anchor, ANCHOR_SECONDS),
+                repeat("resealing", self._reseal, RESEAL_SECONDS),
                 repeat("webhook-inbox", self._inbox, 2),
                 repeat("usage", lambda: self._consume(USAGE, self._count_usage), 1),
                 repeat("ingestion", lambda: self._consume("ingestion", self._wake_ingestion), 1),
@@ -107,6 +115,9 @@ class OutboxRelay:
     async def _anchor(self) -> float | None:
         """At once again when more heads changed than one anchor holds."""
         return 0.0 if await anchor_heads(self._db, self._blobs, self._anchor_key) == MAX_HEADS else None
+
+    async def _reseal(self) -> None:
+        await reseal(self._db, self._blobs)
 
     async def _inbox(self) -> None:
         await process_inbox(self._db, self._account)

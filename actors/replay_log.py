@@ -9,7 +9,8 @@ import structlog
 from redis.exceptions import RedisError
 
 from actors.live_turn import LiveTurn
-from domain.ids import TenantId, TurnId
+from domain.ids import TurnId
+from storage.keys import TenantCipher
 from storage.redis.turn_events import Event, TurnEvents, TurnWrite
 
 log = structlog.get_logger()
@@ -41,11 +42,11 @@ class ReplayLog:
         if self._away:
             live.show()
 
-    async def read(self, tenant_id: TenantId, turn_id: TurnId, epoch: int) -> list[Event]:
+    async def read(self, cipher: TenantCipher, turn_id: TurnId, epoch: int) -> list[Event]:
         """The events of a turn as an epoch wrote them; empty when there are none, or Redis is away."""
         with suppress(RedisError, OSError):  # TimeoutError is an OSError
             async with asyncio.timeout(PATIENCE_SECONDS * 4):
-                return await self._events.read(tenant_id, turn_id, epoch)
+                return await self._events.read(cipher, turn_id, epoch)
         return []
 
     async def keep(self, live: LiveTurn) -> None:
@@ -90,7 +91,8 @@ class ReplayLog:
         for live in turns:
             events = live.take()
             if events:
-                writes.append(TurnWrite(live.tenant_id, live.turn_id, live.epoch, events, live.stored == 0, live.ended))
+                assert live.cipher is not None, "a turn that is logged has a cipher"
+                writes.append(TurnWrite(live.cipher, live.turn_id, live.epoch, events, live.stored == 0, live.ended))
                 ends.append((live, events[-1]["seq"]))
         if not writes:
             return

@@ -24,12 +24,13 @@ from configs.logs import configure_logs
 from configs.settings import Settings
 from configs.tables import load_models, load_moderation, load_plans
 from domain.conversation import Question
-from domain.errors import InvalidInput, StaleEpoch
+from domain.errors import InvalidInput, StaleEpoch, Unreadable
 from domain.ids import MessageId, SessionId, TenantId, TurnId
 from domain.moderation import RuleGuard
 from domain.placement import slot_of
 from domain.prompt import Window
 from domain.turn import TurnPorts
+from storage.keys import Vault
 from storage.models.tokenizer import load_token_counter
 from storage.postgres.database import Database, system_tx, tenant_tx
 from storage.postgres.ledger import Ledger
@@ -91,7 +92,7 @@ class SessionHost:
     async def _open(self) -> None:
         settings = self._settings
         configure_logs(settings)
-        self._db = await Database.open(*self._database_urls, max_size=12)
+        self._db = await Database.open(*self._database_urls, vault=Vault.of(settings), max_size=12)
         self._stack.push_async_callback(self._db.close)
         redis = connect_redis(settings.redis_url or "")
         self._stack.push_async_callback(redis.aclose)
@@ -232,6 +233,9 @@ class SessionHost:
                 await (self._actor_of(one.tenant_id) if actor is None else actor.recover())
             except StaleEpoch:
                 self._tenants.pop(one.tenant_id, None)
+            except Unreadable as error:
+                # Erased just now, or tampered with: the other tenants' turns must not wait for it.
+                log.error("sweep.unreadable", tenant=str(one.tenant_id), code=error.code)
 
     def _is_home_of(self, found: OpenTurns) -> bool:
         if not isinstance(self._place, int):

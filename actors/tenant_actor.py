@@ -23,6 +23,7 @@ from domain.turn import TurnInput
 from storage.postgres.database import tenant_tx
 from storage.postgres.ledger import Ledger
 from storage.postgres.messages import Messages
+from storage.postgres.tenant_keys import keys_of
 from storage.postgres.turns import Accepted, StoredTurn, Turns
 
 log = structlog.get_logger()
@@ -164,7 +165,7 @@ class TenantActor:
     async def _logged(self, session_id: SessionId, turn_id: TurnId) -> LiveTurn | None:
         """An ended turn of another process as long as its events are kept. Raises NotFound."""
         epoch = await self._parts.tools.record.epoch_of(self.tenant_id, session_id, turn_id)
-        events = await self._parts.replay.read(self.tenant_id, turn_id, epoch)
+        events = await self._parts.replay.read(await keys_of(self._db, self.tenant_id), turn_id, epoch)
         if not events or events[-1]["k"] not in ("done", "error"):
             return None
         live = LiveTurn(self.tenant_id, turn_id, session_id, epoch, lambda _: None, events)
@@ -240,7 +241,7 @@ class TenantActor:
         async with self._locks.setdefault(turn.session_id, asyncio.Lock()):
             if turn.id in self._recent:
                 return False
-            events = await self._parts.replay.read(self.tenant_id, turn.id, turn.epoch)
+            events = await self._parts.replay.read(turn.cipher, turn.id, turn.epoch)
             live = self._live(turn, events)
             # Before the turn is taken: whoever comes after this process looks for the events under its epoch.
             await self._parts.replay.keep(live)
@@ -259,7 +260,15 @@ class TenantActor:
             return taken
 
     def _live(self, stored: StoredTurn, earlier: Sequence[Event] = ()) -> LiveTurn:
-        return LiveTurn(self.tenant_id, stored.id, stored.session_id, self.epoch, self._parts.replay.save, earlier)
+        return LiveTurn(
+            self.tenant_id,
+            stored.id,
+            stored.session_id,
+            self.epoch,
+            self._parts.replay.save,
+            earlier,
+            stored.cipher,
+        )
 
     def _start(
         self, stored: StoredTurn, live: LiveTurn, ticket: Ticket, earlier: Sequence[Event] | None = None

@@ -6,8 +6,8 @@ from uuid import UUID
 from rich.console import Console
 
 from cluster.audit import Report, verify
-from cluster.embedded.process import SetupError, remembered_secret
-from cluster.runtime import load_state, process_of
+from cluster.embedded.process import SetupError
+from cluster.installed_database import database_of
 from configs.settings import Settings
 from domain.audit_anchor import KEY_PURPOSE
 from domain.errors import AppError
@@ -43,18 +43,3 @@ async def _verify(settings: Settings, tenant: TenantId | None) -> Report:
         raise SetupError(f"The anchors cannot be read: {error.strerror or type(error).__name__}.") from error
     finally:
         await db.close()
-
-
-def database_of(settings: Settings) -> tuple[str, str]:
-    """The address, without a log-in where it is the embedded server's, and the platform's secret."""
-    kept = settings.root / "secret_key"
-    secret = settings.secret_key.get_secret_value() or (remembered_secret(kept) if kept.is_file() else "")
-    if settings.database_url is not None:
-        if not secret:
-            raise SetupError("Set LOQUENT_SECRET_KEY: the anchors are signed with it.")
-        return settings.database_url, secret
-    state = load_state(settings.root)
-    for part in state.parts if state else ():
-        if part.name == "PostgreSQL" and process_of(part.pid, part.created) is not None and secret:
-            return f"postgresql://127.0.0.1:{part.port}/loquent", secret
-    raise SetupError("Loquent is not running here; `loquent up` starts it.")

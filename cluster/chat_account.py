@@ -34,6 +34,8 @@ class ChatAccount:
             if answer.is_error:
                 raise ConnectionError(_message(answer))
             grant = answer.json()
+            if grant.get("mfa_required"):
+                raise ChatError("mfa_required", "This account asks for a second factor; use one without, or the page.")
             self._token = grant["access_token"]
             self._until = time.monotonic() + grant["expires_in"] - _SPARE_SECONDS
         return self._token

@@ -4,6 +4,7 @@ import json
 import os
 import signal
 import time
+from collections.abc import Callable
 from importlib.metadata import version as installed_version
 from pathlib import Path
 from typing import Annotated
@@ -16,6 +17,7 @@ from rich.console import Console
 from cluster.embedded.process import SetupError
 from cluster.runtime import end_leftovers, load_state, only_one, process_of
 from configs.settings import Settings
+from domain.staff import StaffRole
 
 app = typer.Typer(help="Loquent: chatbots that answer from your documents.", no_args_is_help=True, add_completion=False)
 audit_app = typer.Typer(help="The audit log.", no_args_is_help=True)
@@ -24,6 +26,10 @@ erasure_app = typer.Typer(help="Receipts of erasures.", no_args_is_help=True)
 app.add_typer(erasure_app, name="erasure")
 retention_app = typer.Typer(help="How long conversations are kept.", no_args_is_help=True)
 app.add_typer(retention_app, name="retention")
+staff_app = typer.Typer(help="The platform's own staff.", no_args_is_help=True)
+app.add_typer(staff_app, name="staff")
+keys_app = typer.Typer(help="Keys that encrypt what is stored.", no_args_is_help=True)
+app.add_typer(keys_app, name="keys")
 console = Console()
 
 STOP_SECONDS = 90.0
@@ -215,6 +221,94 @@ def run_retention_now() -> None:
         raise fail(str(error)) from None
     sessions, visitors = went.get("postgres.sessions", 0), went.get("postgres.visitors", 0)
     console.print(f"{sessions} conversations and {visitors} visitors erased; their traces follow.", highlight=False)
+
+
+@staff_app.command("grant")
+def grant_staff_role(
+    email: Annotated[str, typer.Argument(help="Of somebody who has an account.")],
+    role: Annotated[StaffRole, typer.Argument(help="`support` reads, `operator` suspends too.")],
+) -> None:
+    """Make somebody staff, or change their role."""
+    from cluster.staff_command import grant_staff
+
+    _end_well(lambda: grant_staff(settings(), email, role, console))
+
+
+@staff_app.command("revoke")
+def revoke_staff_role(email: Annotated[str, typer.Argument(help="Of somebody who is staff.")]) -> None:
+    """They are no staff from their next request on."""
+    from cluster.staff_command import revoke_staff
+
+    _end_well(lambda: revoke_staff(settings(), email, console))
+
+
+@staff_app.command("list")
+def list_staff_roles() -> None:
+    """Show who is staff."""
+    from cluster.staff_command import list_staff
+
+    _end_well(lambda: list_staff(settings(), console))
+
+
+@keys_app.command("list")
+def list_keys(
+    tenant: Annotated[UUID | None, typer.Option(help="Id of one tenant; all of them when not given.")] = None,
+) -> None:
+    """Show the versions of the tenants' keys, and the master key that wraps each."""
+    from cluster.keys import show_keys
+
+    _end_well(lambda: show_keys(settings(), tenant, console))
+
+
+@keys_app.command("rotate")
+def rotate_tenant_keys(
+    tenant: Annotated[UUID | None, typer.Argument(help="Id of the tenant.")] = None,
+    everybody: Annotated[bool, typer.Option("--all", help="Every tenant that has a key.")] = False,
+) -> None:
+    """Make a new version of a tenant's key; the platform seals everything anew, then the older version goes."""
+    from cluster.keys import rotate_keys
+
+    if (tenant is None) != everybody:
+        raise fail("Name a tenant, or say --all.")
+    _end_well(lambda: rotate_keys(settings(), tenant, console))
+
+
+@keys_app.command("add-master")
+def add_master() -> None:
+    """Put a new master key before the one in the data folder; it counts from the next `loquent up` on."""
+    from cluster.key_file import add_master_key
+
+    try:
+        name = add_master_key(settings())
+    except SetupError as error:
+        raise fail(str(error)) from None
+    console.print(f"The newest master key is {name}; restart Loquent, then run `loquent keys rotate-master`.")
+
+
+@keys_app.command("rotate-master")
+def rotate_master() -> None:
+    """Wrap every tenant's keys with the newest master key; the platform must know it already."""
+    from cluster.keys import rewrap_keys
+
+    _end_well(lambda: rewrap_keys(settings(), console))
+
+
+@keys_app.command("reseal")
+def reseal() -> None:
+    """Seal at once what is in clear or sealed with an older key; the platform does it by itself every hour."""
+    from cluster.keys import reseal_now
+
+    _end_well(lambda: reseal_now(settings(), console))
+
+
+def _end_well(work: Callable[[], bool | None]) -> None:
+    """Status 1 when the work says False, with one sentence when it could not be done."""
+    try:
+        well = work()
+    except SetupError as error:
+        raise fail(str(error)) from None
+    if well is False:
+        raise typer.Exit(1)
 
 
 @app.command()

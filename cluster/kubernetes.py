@@ -30,6 +30,7 @@ REQUIRED_SECRETS = {
     "REDIS_URL": "redis-url",
     "LOQUENT_OBJECT_STORE_URL": "object-store-url",
     "LOQUENT_SECRET_KEY": "secret-key",
+    "LOQUENT_MASTER_KEYS": "master-keys",
     "STRIPE_API_KEY": "stripe-api-key",
     "STRIPE_WEBHOOK_SECRET": "stripe-webhook-secret",
 }
@@ -39,6 +40,9 @@ OPTIONAL_SECRETS = {
     "OPENAI_API_KEY": "openai-api-key",
     "ANTHROPIC_API_KEY": "anthropic-api-key",
     "SENTRY_DSN": "sentry-dsn",
+    "LOQUENT_PUBLIC_URL": "public-url",
+    "LOQUENT_SMTP_URL": "smtp-url",
+    "LOQUENT_MAIL_FROM": "mail-from",
 }
 
 Document = dict[str, Any]
@@ -239,9 +243,7 @@ def _environment(flags: dict[str, str]) -> list[Document]:
 
 
 def _secret(key: str, *, optional: bool = False) -> Document:
-    reference: Document = {"name": SECRET, "key": key}
-    if optional:
-        reference["optional"] = True
+    reference: Document = {"name": SECRET, "key": key} | ({"optional": True} if optional else {})
     return {"valueFrom": {"secretKeyRef": reference}}
 
 

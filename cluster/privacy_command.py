@@ -4,8 +4,8 @@ import asyncio
 from pathlib import Path
 from typing import Any
 
-from cluster.audit_command import database_of
 from cluster.embedded.process import SetupError, remembered_secret
+from cluster.installed_database import database_of
 from configs.settings import Settings
 from domain.erasure import Counts
 from domain.errors import AppError

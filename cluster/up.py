@@ -21,6 +21,7 @@ from cluster.embedded.process import Child, Running, SetupError, remembered_secr
 from cluster.embedded.stripe import EmbeddedStripe
 from cluster.embedded.valkey import EmbeddedValkey
 from cluster.external import check_redis, migrate_database
+from cluster.key_file import master_keys_of
 from cluster.ray_head import RayHead
 from cluster.runtime import RunState, end_leftovers, new_state, only_one
 from cluster.steps import Steps
@@ -81,7 +82,11 @@ class Installation:
         with step("Preparing the models"):
             prepare_models(settings, self._steps.say)
         secret = settings.secret_key.get_secret_value() or remembered_secret(self._folder / "secret_key")
-        updates: dict[str, object] = {"secret_key": SecretStr(secret), "data_dir": self._folder}
+        updates: dict[str, object] = {
+            "secret_key": SecretStr(secret),
+            "master_keys": SecretStr(master_keys_of(settings)),
+            "data_dir": self._folder,
+        }
         if settings.database_url is None:
             updates["database_url"] = self._open("PostgreSQL", EmbeddedPostgres(self._folder / "postgres")).url
         if settings.redis_url is None:

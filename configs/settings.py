@@ -9,6 +9,8 @@ from urllib.parse import quote, urlsplit, urlunsplit
 from pydantic import AfterValidator, AliasChoices, Field, SecretStr
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from domain.mail import SmtpServer, checked_sender
+
 DEMO_EMAIL = "demo@loquent.example"
 DEMO_PASSWORD = "loquent-demo"  # noqa: S105 - public on purpose
 """Log-in of the demo tenant; it exists on local installations only."""
@@ -30,6 +32,12 @@ def _checked_network(network: str) -> str:
     return str(ip_network(network))
 
 
+def _checked_server(url: SecretStr | None) -> SecretStr | None:
+    if url is not None:
+        SmtpServer.parse(url.get_secret_value())
+    return url
+
+
 Origins = tuple[Annotated[str, AfterValidator(_checked_origin)], ...]
 Networks = tuple[Annotated[str, AfterValidator(_checked_network)], ...]
 
@@ -38,7 +46,12 @@ class Settings(BaseSettings):
     """Every name is the environment variable `LOQUENT_<NAME>`, unless an alias says otherwise."""
 
     model_config = SettingsConfigDict(
-        env_prefix="LOQUENT_", env_file=".env", frozen=True, extra="ignore", populate_by_name=True
+        env_prefix="LOQUENT_",
+        env_file=".env",
+        frozen=True,
+        extra="ignore",
+        populate_by_name=True,
+        hide_input_in_errors=True,
     )
 
     data_dir: Path = Field(Path(".loquent"), description="Where the embedded servers, models and files live.")
@@ -63,6 +76,12 @@ class Settings(BaseSettings):
         SecretStr(""), description="Signs tokens and authenticates processes; made and kept in data_dir when unset."
     )
 
+    master_keys: SecretStr = Field(
+        SecretStr(""),
+        description="Wrap the tenants' data keys: `id:64 hexadecimal digits`, the newest first, with commas between; "
+        "made and kept in data_dir when unset.",
+    )
+
     access_token_minutes: int = Field(15, ge=1)
     refresh_token_days: int = Field(30, ge=1, description="How long a sign-in lives that is not used.")
     sign_in_days: int = Field(90, ge=1, description="How long a sign-in lives however often it is used.")
@@ -85,6 +104,13 @@ class Settings(BaseSettings):
         None, description="Where people reach the page, for links in mails; `http://host:port` when unset."
     )
     identity_file: Path | None = Field(None, description="Another identity.yaml.")
+    smtp_url: Annotated[SecretStr | None, AfterValidator(_checked_server)] = Field(
+        None,
+        description="`smtp://user:password@host:587?tls=starttls`; mail becomes files in `data_dir/mail` when unset.",
+    )
+    mail_from: Annotated[str, AfterValidator(checked_sender)] = Field(
+        "Loquent <no-reply@loquent.example>", description="The sender of mails."
+    )
 
     default_model: str = Field("smollm2-135m", description="The key of configs/models.yaml that `default` means.")
     local_engine: Literal["auto", "vllm", "llamacpp", "none"] = Field(
@@ -148,6 +174,10 @@ class Settings(BaseSettings):
     @property
     def objects_url(self) -> str:
         return self.object_store_url or str(self.root / "objects")
+
+    @property
+    def mail_dir(self) -> Path:
+        return self.root / "mail"
 
     @property
     def page_url(self) -> str:

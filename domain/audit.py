@@ -56,6 +56,20 @@ class Action(StrEnum):
     CONSENT_GIVE = "consent.give"
     DATA_EXPORT = "data.export"
     DATA_DOWNLOAD = "data.download"
+    MEMBER_UPDATE = "member.update"
+    MEMBER_REMOVE = "member.remove"
+    INVITATION_CREATE = "invitation.create"
+    INVITATION_RESEND = "invitation.resend"
+    INVITATION_DELETE = "invitation.delete"
+    INVITATION_ACCEPT = "invitation.accept"
+    EMAIL_VERIFY = "email.verify"
+    PASSWORD_RESET = "password.reset"  # noqa: S105 - a name
+    PASSWORD_CHANGE = "password.change"  # noqa: S105 - a name
+    STAFF_READ = "staff.read"
+    TENANT_SUSPEND = "tenant.suspend"
+    TENANT_RESUME = "tenant.resume"
+    KEY_ROTATE = "key.rotate"
+    KEY_REWRAP = "key.rewrap"
 
 
 class ActorKind(StrEnum):
@@ -67,6 +81,10 @@ class ActorKind(StrEnum):
     STRIPE = "stripe"
     SYSTEM = "system"
     """The platform itself: a job that somebody's request, or a setting, began."""
+    STAFF = "staff"
+    """Somebody of the platform itself."""
+    OPERATOR = "operator"
+    """Whoever runs the `loquent` command on the server."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -28,6 +28,8 @@ class Document:
     reason: str | None
     pages: int | None
     chunks: int | None
+    sealed_version: int | None
+    """Of the tenant's key that its files are sealed with; None for files in clear, from before encryption."""
     created_at: datetime
     updated_at: datetime
 

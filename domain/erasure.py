@@ -15,6 +15,7 @@ RETAINED = (
     "usage ledger and daily usage: ids, models and token counts",
     "subscriptions and invoices: ids and amounts",
     "audit events: ids, actions and addresses",
+    "that there were keys, without the keys",
     "this receipt",
 )
 """What law and billing keep, said in every receipt."""

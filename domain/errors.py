@@ -2,14 +2,16 @@
 
 AppError
 ├── InvalidInput 400          ├── NotAuthenticated 401      ├── Forbidden 403
-│                             │                             │   └── ConsentRequired
+│                             │                             │   ├── ConsentRequired
+│                             │                             │   └── TenantSuspended
 ├── PaymentRequired 402       ├── NotFound 404              ├── Conflict 409
 │   └── QuotaExceeded         ├── TooLarge 413              │   ├── AlreadyExists
 ├── UnsupportedMedia 415      ├── Unprocessable 422         │   ├── TurnRunning
 ├── RateLimited 429           ├── EngineFailed 502          │   ├── TurnNotRunning
-└── Unavailable 503           │                             │   ├── SessionClosed
-                              │                             │   └── StaleEpoch
-Below Forbidden: WrongCode, MfaEnrolmentRequired.
+├── Unavailable 503           │                             │   ├── SessionClosed
+└── Unreadable 410            │                             │   └── StaleEpoch
+    └── Erased                │
+Below Forbidden: WrongCode, MfaEnrolmentRequired, TenantSuspended.
 """
 
 from typing import Any, ClassVar
@@ -67,6 +69,10 @@ class MfaEnrolmentRequired(Forbidden):
     code, default = "mfa_enrolment_required", "The company asks for a second factor; set one up to continue."
 
 
+class TenantSuspended(Forbidden):
+    code, default = "tenant_suspended", "The platform has suspended this company; ask its staff."
+
+
 class NotFound(AppError):
     status, code, default = 404, "not_found", "There is no such thing here."
 
@@ -93,6 +99,16 @@ class SessionClosed(Conflict):
 
 class StaleEpoch(Conflict):
     code, default = "stale_epoch", "The conversation moved to another process; try again."
+
+
+class Unreadable(AppError):
+    """Stored content that does not open: it was altered, moved, or its key is gone."""
+
+    status, code, default = 410, "unreadable", "This content cannot be read any more."
+
+
+class Erased(Unreadable):
+    code, default = "erased", "This content was erased, and its key with it."
 
 
 class TooLarge(AppError):

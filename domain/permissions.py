@@ -30,6 +30,9 @@ class Permission(StrEnum):
     TENANT_ERASE = "tenant.erase"
     TENANT_SECURITY = "tenant.security"
     """What everybody of the company needs to sign in."""
+    MEMBERS_READ = "members.read"
+    MEMBERS_MANAGE = "members.manage"
+    """Invite, change and remove people; what concerns owners is for owners only."""
 
 
 P = Permission

@@ -1,4 +1,4 @@
-"""The Protocols that the pure turn needs from the outside world."""
+"""The Protocols that pure rules need from the outside world: the turn, and mail."""
 
 from collections.abc import AsyncGenerator, Sequence
 from typing import Protocol
@@ -7,6 +7,7 @@ from domain.chatbot import ChatbotConfig
 from domain.documents import Passage
 from domain.generation import Delta, EngineTarget, GenerationRequest, Plan
 from domain.ids import ChatbotId, TenantId
+from domain.mail import Mail
 
 
 class Retriever(Protocol):
@@ -42,3 +43,8 @@ class Guard(Protocol):
 class QueryEmbedder(Protocol):
     async def embed(self, texts: Sequence[str]) -> list[list[float]]:
         """One unit vector per text."""
+
+
+class Mailer(Protocol):
+    async def send(self, mail: Mail) -> None:
+        """Hand one mail over. Raises MailRefused when it never will be taken, Unavailable when it may be later."""

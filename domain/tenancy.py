@@ -22,6 +22,7 @@ class Tenant:
     name: str
     plan: str
     created_at: datetime
+    suspended_at: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,6 +30,7 @@ class User:
     id: UserId
     email: str
     created_at: datetime
+    email_verified_at: datetime | None = None
 
 
 class SignInMethod(StrEnum):
@@ -37,6 +39,9 @@ class SignInMethod(StrEnum):
     REGISTRATION = "registration"
     PASSWORD = "password"  # noqa: S105 - a name
     OIDC = "oidc"
+    INVITATION = "invitation"
+    SWITCH = "switch"
+    """From another of the person's companies."""
     DEMO = "demo"
 
 

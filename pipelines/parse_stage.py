@@ -11,7 +11,8 @@ from domain.errors import AppError
 from pipelines.parsed_json import dump_parsed
 from pipelines.parsing.sandbox import parse
 from pipelines.work import IngestSizing, WorkItem
-from storage.blobs import BlobStore, original_key, parsed_key
+from storage.blobs import ORIGINAL, PARSED, BlobStore, original_key, parsed_key
+from storage.keys import DocumentKeys
 from storage.models.embedding import embedding_token_count
 
 log = structlog.get_logger(__name__)
@@ -39,13 +40,17 @@ def parse_and_chunk(row: Row, sizing: IngestSizing) -> list[Row]:
 
 async def _chunks(index: int, item: WorkItem, sizing: IngestSizing) -> list[Row]:
     blobs = BlobStore(sizing.objects_url)
+    keys = DocumentKeys.loads(item.tenant_id, item.document_id, item.keys) if item.keys else None
     data = await blobs.get(original_key(item.tenant_id, item.document_id))
+    if keys is not None:
+        data = keys.open(ORIGINAL, data)
     parsed: ParsedDocument = await asyncio.to_thread(parse, data, item.name, item.media_type, sizing.limits)
     count = embedding_token_count(sizing.weights)
     chunks = chunk(parsed, count, max_tokens=sizing.max_tokens, overlap_tokens=sizing.overlap_tokens)
     if not chunks:
         raise IngestionFailure(NO_TEXT)
-    await blobs.put(parsed_key(item.tenant_id, item.document_id), dump_parsed(parsed))
+    text = dump_parsed(parsed)
+    await blobs.put(parsed_key(item.tenant_id, item.document_id), keys.seal(PARSED, text) if keys else text)
     return [
         {
             "index": index,

@@ -19,6 +19,8 @@ class WorkItem:
     document_id: DocumentId
     name: str
     media_type: str
+    keys: str = field(default="", repr=False)
+    """`DocumentKeys.dumps` for sealed files; empty for those in clear, from before encryption."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,6 +16,7 @@ pytest_plugins = [
     "tests.fixtures.engines",
     "tests.fixtures.gateway",
     "tests.fixtures.identity_provider",
+    "tests.fixtures.mail",
     "tests.fixtures.platform",
     "tests.fixtures.provider",
     "tests.fixtures.ray",

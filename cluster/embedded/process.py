@@ -206,7 +206,7 @@ def remembered_port(file: Path) -> int:
     return port
 
 
-def remembered_secret(file: Path) -> str:
+def remembered_secret(file: Path, make: Callable[[], str] = secrets.token_urlsafe) -> str:
     """The secret in `file`, made on first use; readable by its owner only."""
     try:
         text = file.read_text("ascii").strip()
@@ -215,7 +215,7 @@ def remembered_secret(file: Path) -> str:
     except (OSError, ValueError) as error:
         raise SetupError(f"The secret in {file} cannot be read ({error}).") from error
     if not text:
-        text = secrets.token_urlsafe(32)
+        text = make()
         write_private(file, text)
     return text
 

@@ -4,11 +4,13 @@ import structlog
 from fastapi import APIRouter, Request, Response
 
 from configs.settings import DEMO_EMAIL
+from deployments.gateway.attempts import count_attempt
 from deployments.gateway.device import CurrentDevice
 from deployments.gateway.grants import begin_sign_in, grant_of
 from deployments.gateway.mfa_models import MfaChallengeModel
 from deployments.gateway.models import GrantModel, LoginBody, MeModel, RefreshBody, RegisterBody
 from deployments.gateway.origin import AnonymousOrigin, Client, of_user
+from deployments.gateway.password_rules import require_good_password
 from deployments.gateway.principal import PUBLIC, CurrentPrincipal
 from deployments.gateway.rate_limits import Kind
 from deployments.gateway.second_factor import after_first_factor, signed_in
@@ -17,10 +19,12 @@ from deployments.gateway.tokens import hash_refresh_token
 from deployments.gateway.unattended import unattended
 from domain.audit import Action, Origin, Target
 from domain.errors import AppError, NotAuthenticated, NotFound
+from domain.mail import MailKind
 from domain.tenancy import SignInMethod
 from storage.postgres.accounts import Account, Accounts
 from storage.postgres.audit import Audit
 from storage.postgres.database import system_tx
+from storage.postgres.mail_queue import MailQueue
 from storage.postgres.sign_ins import SignIns
 from storage.redis.access import announce_end
 
@@ -36,10 +40,12 @@ async def register(
     body: RegisterBody, services: Services, client: Client, origin: AnonymousOrigin, device: CurrentDevice
 ) -> GrantModel:
     """A new tenant with its owner, signed in."""
-    await _count_attempt(services, client, body.email)
+    await count_attempt(services, client, body.email)
+    require_good_password(body.password, body.email, body.company)
     password_hash = await services.passwords.hash(body.password)
     async with system_tx(services.db) as tx:
         account = await Accounts(tx).create(body.email, password_hash, body.company)
+        await MailQueue(tx).insert(MailKind.EMAIL_VERIFICATION, account.user.email, account.user.id)
         grant = await begin_sign_in(services, tx, account, device, SignInMethod.REGISTRATION)
         by, target = of_user(origin, account.user.id), Target("tenant", str(account.tenant.id))
         await Audit(tx).append(account.tenant.id, by, Action.TENANT_REGISTER, target)
@@ -58,7 +64,7 @@ async def log_in(
     response: Response,
 ) -> GrantModel | MfaChallengeModel:
     """The tokens, or a challenge where the person has a second factor: `POST /auth/mfa/verify` answers it."""
-    await _count_attempt(services, client, body.email)
+    await count_attempt(services, client, body.email)
     async with system_tx(services.db) as tx:
         account = await Accounts(tx).find_by_email(body.email)
         known_address = await SignIns(tx).knows_address(body.email, origin.ip)
@@ -151,15 +157,9 @@ async def _record_refusal(services: GatewayServices, account: Account, origin: O
         log.error("audit.refused_login_lost", tenant_id=str(account.tenant.id), error=type(error).__name__)
 
 
-async def _count_attempt(services: GatewayServices, client: str, email: str) -> None:
-    """Slows down guessing from one address, without shutting out the owner at another. Raises RateLimited."""
-    subject = {"address+account": f"{client}|{email.lower()}"}
-    await services.limits.require(Kind.ACCOUNT, subject, "Too many attempts to sign in; try again in a minute.")
-
-
 async def _count_guess(services: GatewayServices, email: str, known_device: str | None, known_address: bool) -> None:
     """Slows down guesses that come from many addresses: they are counted together, per account, whether there is one
-    or not. A device that has signed in before counts for itself, an address only as `_count_attempt` does: guesses
+    or not. A device that has signed in before counts for itself, an address only as `count_attempt` does: guesses
     never shut the owner out there. Raises RateLimited."""
     if known_device is not None:
         subject = {"device": f"{known_device}|{email.lower()}"}

@@ -20,7 +20,7 @@ from deployments.gateway.upload import UploadedFile, display_name
 from domain.ids import ChatbotId
 from domain.text import clean_text
 from domain.web_address import MAX_CHARS
-from pipelines.parsing.registry import DOCX, EXTENSIONS, HTML, MARKDOWN, PDF, TEXT
+from pipelines.parsing.registry import EXTENSIONS
 from storage.postgres.chatbots import Chatbots
 from storage.postgres.database import tenant_tx
 from storage.web import Fetched
@@ -31,7 +31,8 @@ _MEDIA_TYPES = frozenset(
     (*EXTENSIONS.values(), "application/octet-stream", "application/xhtml+xml", "binary/octet-stream")
 )
 """What servers call the files that we can read. The content is looked at all the same."""
-_EXTENSION_OF = {PDF: "pdf", DOCX: "docx", HTML: "html", MARKDOWN: "md", TEXT: "txt", "application/xhtml+xml": "xhtml"}
+# The first ending of each is its usual one.
+_EXTENSION_OF = {media: ending for ending, media in reversed(EXTENSIONS.items())} | {"application/xhtml+xml": "xhtml"}
 _ENDING = re.compile(r"\.([A-Za-z0-9]{1,12})$")
 
 

@@ -23,6 +23,7 @@ from deployments.gateway.replacement import drain_when_replaced
 from deployments.gateway.services import GatewayServices
 from deployments.gateway.session_hosts import SessionHosts
 from storage.blobs import BlobStore
+from storage.keys import Vault
 from storage.postgres.database import Database
 from storage.postgres.migrator import role_urls
 from storage.redis.client import connect_redis
@@ -40,7 +41,7 @@ class Gateway:
         self._dependencies = dependencies
         self._stack = AsyncExitStack()
         urls = role_urls(settings.database_url or "", settings.secret_key.get_secret_value())
-        db = await Database.open(*urls, max_size=10)
+        db = await Database.open(*urls, vault=Vault.of(settings), max_size=10)
         self._stack.push_async_callback(db.close)
         redis = connect_redis(settings.redis_url or "")
         self._stack.push_async_callback(redis.aclose)

@@ -25,6 +25,8 @@ from deployments.gateway.services import GatewayServices
 from deployments.gateway.tokens import Bearer
 from deployments.gateway.upload import MAX_FILES
 from domain.errors import AppError, Conflict, InvalidInput, Unavailable
+from storage.keys import TenantCipher
+from storage.postgres.tenant_keys import keys_of
 from storage.redis.replays import LEASE_SECONDS, Replays, StoredAnswer
 
 log = structlog.get_logger()
@@ -36,7 +38,7 @@ _FORM_BYTES = 64 * 1024
 """Beside each file of an upload."""
 _KEY = re.compile(r"[\x21-\x7e]{1,255}")
 _KEPT = ("content-type", "location")
-_NEVER = re.compile(r"/(?:auth|api-keys|webhooks)(?:/.*)?|/chatbots/[^/]+/visitors")
+_NEVER = re.compile(r"/(?:auth|api-keys|webhooks)(?:/.*)?|/chatbots/[^/]+/visitors|/invitations/accept|/tenants")
 """Their answers hold tokens or keys, or their events carry an id of their own."""
 
 
@@ -55,6 +57,7 @@ class Idempotency:
         self._app = app
         self._services = services
         self._replays = Replays(services.redis)
+        self._db = services.db
         self._max_bytes = (services.settings.max_upload_bytes + _FORM_BYTES) * MAX_FILES
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -67,30 +70,33 @@ class Idempotency:
         try:
             if len(given) > 1 or not _KEY.fullmatch(given[0]):
                 raise InvalidInput("An Idempotency-Key is 1 to 255 printable ASCII characters without spaces.")
+            # A stored answer is given by no route that would ask whether the token still counts.
+            page = PageOrigin.of(Headers(scope=scope), scope["method"])
+            verified = await verified_chatter(self._services, token_in(scope) or "", page)
             key = _record(bearer, scope, given[0])
-            claim = await self._claim(key)
+            cipher = await keys_of(self._db, verified.chatter.tenant_id)
+            claim = await self._claim(key, cipher)
             if isinstance(claim, StoredAnswer):
-                # No route will ask whether the token still counts.
-                page = PageOrigin.of(Headers(scope=scope), scope["method"])
-                await verified_chatter(self._services, token_in(scope) or "", page)
                 work = await _replay(claim, scope, receive, self._max_bytes)
             else:
-                work = partial(self._first, key, claim)
+                work = partial(self._first, key, claim, cipher)
         except AppError as error:
             work = error_response(error, request_id_in(scope))
         await work(scope, receive, send)
 
-    async def _claim(self, key: str) -> str | StoredAnswer:
+    async def _claim(self, key: str, cipher: TenantCipher) -> str | StoredAnswer:
         """Raises KeyInUse, and Unavailable without Redis: whoever sends a key wants no second try without it."""
         try:
-            claim = await self._replays.claim(key)
+            claim = await self._replays.claim(key, cipher)
         except RedisError as error:
             raise Unavailable(retry_after=RETRY_SECONDS) from error
         if claim is None:
             raise KeyInUse(retry_after=RETRY_SECONDS)
         return claim
 
-    async def _first(self, key: str, owner: str, scope: Scope, receive: Receive, send: Send) -> None:
+    async def _first(
+        self, key: str, owner: str, cipher: TenantCipher, scope: Scope, receive: Receive, send: Send
+    ) -> None:
         watched = _Watched(Fingerprint(Headers(scope=scope).get("content-type", "")), receive)
         stored = False
 
@@ -101,7 +107,7 @@ class Idempotency:
             watched.note(message)
             if ends and (answer := await watched.answer()) is not None:
                 stored = True
-                await self._settle(key, owner, answer)
+                await self._settle(key, owner, (answer, cipher))
             await send(message)
 
         try:
@@ -115,12 +121,12 @@ class Idempotency:
         if not stored:
             await self._settle(key, owner, None)
 
-    async def _settle(self, key: str, owner: str, answer: StoredAnswer | None) -> None:
+    async def _settle(self, key: str, owner: str, answer: tuple[StoredAnswer, TenantCipher] | None) -> None:
         """Keep the answer, or give the claim back; without Redis the claim ends by itself."""
         try:
             if answer is None:
                 await self._replays.release(key, owner)
-            elif not await self._replays.store(key, owner, answer):
+            elif not await self._replays.store(key, owner, *answer):
                 log.warning("idempotency.claim_lost")
         except RedisError as error:
             log.warning("idempotency.not_stored", error=type(error).__name__)

@@ -24,13 +24,14 @@ from domain.permissions import Permission
 from domain.tenancy import Principal
 from pipelines.parsed_json import load_parsed
 from pipelines.parsing.detect import detect
-from storage.blobs import original_key, parsed_key
+from storage.blobs import ORIGINAL, PARSED, original_key, parsed_key
 from storage.postgres.audit import Audit
 from storage.postgres.chatbots import Chatbots
 from storage.postgres.database import tenant_tx
 from storage.postgres.documents import Documents
 from storage.postgres.erased_rows import erase
 from storage.postgres.outbox import Outbox
+from storage.postgres.tenant_keys import keys_of
 
 log = structlog.get_logger()
 router = APIRouter(tags=["knowledge"])
@@ -127,8 +128,10 @@ async def get_passage(
     if not 0 < end - start <= MAX_PASSAGE_CHARS:
         raise InvalidInput(f"`end` must be after `start`, by at most {MAX_PASSAGE_CHARS:,} characters.")
     document = await _document(services, principal.tenant_id, chatbot_id, document_id)
+    keys = (await keys_of(services.db, principal.tenant_id)).for_document(document.id)
     data = await services.blobs.get(parsed_key(principal.tenant_id, document.id))
-    parsed = await asyncio.to_thread(load_parsed, data)
+    clear_too = document.sealed_version is None
+    parsed = await asyncio.to_thread(lambda: load_parsed(keys.open(PARSED, data, clear_too=clear_too)))
     if start >= len(parsed.text):
         raise NotFound("The document has no such passage.")
     block = _block_at(parsed, start)
@@ -161,15 +164,21 @@ async def store_document(
 
     `source` is the host of a file that was fetched.
     """
+    # Before the transaction: making a key must not wait for one that waits for it.
+    cipher = await keys_of(services.db, tenant_id)
     async with tenant_tx(services.db, tenant_id) as tx:
         plan = await locked_plan_of(tx, tenant_id)
         await Chatbots(tx).lock(tenant_id, bot)
         documents = Documents(tx)
-        document, queued = await documents.insert(tenant_id, bot, file.name, media_type, file.size, file.content_hash)
+        document, queued = await documents.insert(
+            tenant_id, bot, file.name, media_type, file.size, file.content_hash, cipher.version
+        )
         if queued:
             # The row counts itself already.
             plan.allow_document(await documents.count(tenant_id, bot) - 1)
-            await services.blobs.put(original_key(tenant_id, document.id), await file.read())
+            data, keys = await file.read(), cipher.for_document(document.id)
+            sealed = await asyncio.to_thread(keys.seal, ORIGINAL, data)
+            await services.blobs.put(original_key(tenant_id, document.id), sealed)
             await Outbox(tx).append(tenant_id, EventKind.DOCUMENT_QUEUED, f"document:{document.id}", _payload(document))
             target = Target("document", str(document.id))
             details = _details(document) | ({"source": source} if source else {})

@@ -2,6 +2,7 @@
 
 from fastapi import APIRouter, Response
 
+from deployments.gateway.access_end import announce, end_access
 from deployments.gateway.device import CurrentDevice
 from deployments.gateway.mfa_models import (
     ConfirmBody,
@@ -32,8 +33,6 @@ from domain.tenancy import Principal, SignInMethod
 from storage.postgres.accounts import Account, Accounts
 from storage.postgres.database import Transaction, system_tx
 from storage.postgres.second_factors import SecondFactors
-from storage.postgres.sign_ins import SignIns
-from storage.redis.access import announce_end
 from storage.redis.challenges import Challenges
 
 router = APIRouter(tags=["accounts"])
@@ -93,12 +92,11 @@ async def confirm(
         if not await factors.confirm(user_id, factor.secret, step):
             raise Conflict(_ENABLED)
         codes = await _new_codes(tx, user_id)
-        ended = await SignIns(tx).end_all(user_id)
+        ended = await end_access(tx, user_id)
         account = await _account(tx, principal)
         grant = await signed_in(services, tx, account, origin, device, SignInMethod.PASSWORD)
         await record(tx, principal.tenant_id, user_id, of_user(origin, user_id), Action.MFA_ENABLE)
-    for tenant_id, sign_in_id in ended:
-        await announce_end(services.redis, tenant_id, session_id=sign_in_id)
+    await announce(services, ended)
     return EnabledModel(recovery_codes=codes, grant=grant)
 
 

@@ -21,6 +21,9 @@ def _not_blank(text: str) -> str:
 
 
 Name = Annotated[str, AfterValidator(clean_text), AfterValidator(_not_blank), Field(min_length=1, max_length=200)]
+Email = Annotated[EmailStr, Field(max_length=254)]
+GivenPassword = Annotated[str, AfterValidator(clean_text), Field(min_length=1, max_length=128)]
+"""One that exists, whatever today's rules are."""
 Password = Annotated[str, AfterValidator(clean_text), Field(min_length=8, max_length=128)]
 Opaque = Annotated[str, AfterValidator(clean_text), Field(min_length=1, max_length=512)]
 Limit = Annotated[int, Field(ge=1, le=100)]
@@ -31,14 +34,14 @@ class Body(BaseModel):
 
 
 class RegisterBody(Body):
-    email: EmailStr = Field(max_length=254)
+    email: Email
     password: Password
     company: Name
 
 
 class LoginBody(Body):
-    email: EmailStr = Field(max_length=254)
-    password: Annotated[str, AfterValidator(clean_text), Field(min_length=1, max_length=128)]
+    email: Email
+    password: GivenPassword
 
 
 class RefreshBody(Body):
@@ -60,10 +63,12 @@ class MeModel(BaseModel):
     user: UserModel
     tenant: TenantModel
     role: Role
+    email_verified_at: datetime | None = Field(description="Null until the person has opened a link mailed to them.")
 
     @classmethod
     def of(cls, account: Account) -> Self:
-        return cls(**account_parts(account), role=account.role)
+        verified_at = account.user.email_verified_at
+        return cls(**account_parts(account), role=account.role, email_verified_at=verified_at)
 
 
 class GrantModel(BaseModel):

@@ -6,7 +6,7 @@ from typing import Protocol
 import structlog
 from redis.asyncio import Redis
 
-from domain.errors import AppError, Forbidden, NotAuthenticated
+from domain.errors import AppError, Forbidden, NotAuthenticated, TenantSuspended
 from domain.permissions import Permission, check
 from storage.postgres.callers import Caller, Callers, Present
 from storage.postgres.database import Database, system_tx
@@ -83,6 +83,8 @@ class OpenAccess:
 
 
 def _refusal(caller: Caller, now: Present) -> AppError | None:
+    if now.suspended:
+        return TenantSuspended()
     if caller.kind == "sign_in" and (not now.known or now.role is None):
         return Forbidden("This account does not belong to the company any more.")
     if not now.alive or (caller.kind == "api_key" and now.role is None):

@@ -63,3 +63,8 @@ def of_user(origin: Origin, user_id: UserId) -> Origin:
 def of_key(origin: Origin, api_key_id: ApiKeyId) -> Origin:
     """The same request, of an API key; the log tells who made the key."""
     return Origin(ActorKind.API_KEY, str(api_key_id), origin.ip, origin.request_id)
+
+
+def of_staff(origin: Origin, user_id: UserId) -> Origin:
+    """The same request, of somebody of the platform itself."""
+    return Origin(ActorKind.STAFF, str(user_id), origin.ip, origin.request_id)

@@ -20,19 +20,24 @@ nobody knows beforehand, hence inline styles. Who may frame the page is added fr
 _API = frozenset(
     (
         "api-keys",
+        "audit",
         "auth",
         "billing",
         "chatbots",
         "docs",
         "healthz",
+        "invitations",
         "knowledgebase",
         "me",
+        "members",
         "metrics",
         "openapi.json",
         "plans",
+        "platform",
         "readyz",
         "subscriptions",
         "tenant",
+        "tenants",
         "webhooks",
     )
 )

@@ -17,10 +17,13 @@ from deployments.gateway.services import GatewayServices, Services
 from deployments.gateway.tokens import VerifiedChatter
 from domain.errors import Forbidden, MfaEnrolmentRequired, NotAuthenticated, NotFound
 from domain.permissions import Permission, check
+from domain.staff import StaffMember, StaffPermission, check_staff
 from domain.tenancy import Chatter, Principal
 from storage.postgres.callers import Caller
-from storage.postgres.database import tenant_tx
+from storage.postgres.database import system_tx, tenant_tx
+from storage.postgres.members import Members
 from storage.postgres.sign_ins import SignIns
+from storage.postgres.staff import Staff
 from storage.postgres.visitors import Visitors
 
 _bearer = HTTPBearer(
@@ -37,8 +40,8 @@ _ACCOUNT: dict[str, Any] = {"x-permission": "account"}
 async def present_principal(services: GatewayServices, principal: Principal, *, enrolling: bool = False) -> Principal:
     """With the role of now: a change takes effect at once, and so does the end of the sign-in.
 
-    Raises NotAuthenticated for who is no member any more, or no longer signed in, and MfaEnrolmentRequired for who
-    lacks the second factor that the tenant asks for, unless they are `enrolling`.
+    Raises NotAuthenticated for who is no member any more, or no longer signed in, TenantSuspended, and
+    MfaEnrolmentRequired for who lacks the second factor that the tenant asks for, unless they are `enrolling`.
     """
     standing = None
     if principal.sign_in_id is not None:
@@ -67,7 +70,7 @@ async def _caller(services: GatewayServices, credentials: Credentials, *, enroll
 async def current_caller(services: Services, credentials: Credentials) -> Principal:
     """One of the tenant's people, by themselves or through an API key.
 
-    Raises NotAuthenticated, MfaEnrolmentRequired.
+    Raises NotAuthenticated, TenantSuspended, MfaEnrolmentRequired.
     """
     return await _caller(services, credentials)
 
@@ -110,10 +113,30 @@ def require(permission: Permission) -> Any:
     return Depends(_PersonWith(permission))
 
 
+@dataclass(frozen=True)
+class _StaffWith:
+    permission: StaffPermission
+
+    async def __call__(self, services: Services, principal: CurrentPrincipal) -> StaffMember:
+        async with system_tx(services.db) as tx:
+            role = await Staff(tx).role(principal.user_id)
+        check_staff(role, self.permission)
+        assert role is not None
+        return StaffMember(principal.user_id, role, principal.tenant_id)
+
+
+def require_staff(permission: StaffPermission) -> Any:
+    """The dependency on one of the platform's staff, whatever they are in the tenant that they are signed in to.
+
+    It raises NotAuthenticated or Forbidden.
+    """
+    return Depends(_StaffWith(permission))
+
+
 async def verified_chatter(services: GatewayServices, token: str, page: PageOrigin) -> VerifiedChatter:
     """One of the tenant's people as of now, by themselves or through an API key, or a visitor.
 
-    Raises NotAuthenticated without a valid token, and for a visitor's that was given to another page.
+    Raises NotAuthenticated without a valid token, and for a visitor's that was given to another page, TenantSuspended.
     """
     if is_api_key(token):
         key = await found_key(services, token)
@@ -127,6 +150,8 @@ async def verified_chatter(services: GatewayServices, token: str, page: PageOrig
         elif not page.is_where(verified.origin):
             raise NotAuthenticated("This token was given to another page.")
         else:
+            async with tenant_tx(services.db, verified.chatter.tenant_id) as tx:
+                await Members(tx).require_active(verified.chatter.tenant_id)
             await _require_present(services, verified.chatter)
     structlog.contextvars.bind_contextvars(tenant_id=str(verified.chatter.tenant_id))
     return verified
@@ -217,7 +242,7 @@ def record_permissions(app: FastAPI) -> None:
 
 def _found_in(dependant: Dependant) -> dict[str, Any] | None:
     match dependant.call:
-        case _PersonWith(permission):
+        case _PersonWith(permission) | _StaffWith(permission):
             return {"x-permission": permission.value}
         case _ChatterWith(permission):
             return {"x-permission": permission.value, "x-visitors": True}

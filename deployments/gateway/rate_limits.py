@@ -36,6 +36,7 @@ class Kind(StrEnum):
     GUESS = "guess"
     VISITOR = "visitor"
     FETCH = "fetch"
+    MAIL = "mail"
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,6 +65,8 @@ RULES = {
     Kind.SECOND_FACTOR: Rule({"address+account": Rate(10, 1 / 30), "account": Rate(30, 1 / 120)}, closed=True),
     # Counted from wherever they come, but for devices and addresses that the person has signed in from before.
     Kind.GUESS: Rule({"account": Rate(50, 1 / 300), "device": Rate(10, 1 / 60)}, closed=True),
+    # Nobody is flooded, and no tenant makes the platform a sender of advertisements.
+    Kind.MAIL: Rule({"recipient": Rate(5, 1 / 600), "tenant": Rate(100, 1 / 36)}, closed=True),
     Kind.VISITOR: Rule({"address+chatbot": Rate(30, 0.5)}, closed=True),
     # Others' servers are asked in our name.
     Kind.FETCH: Rule({"tenant": Rate(30, 0.5)}, closed=True),
@@ -75,6 +78,8 @@ How often a tenant may chat is its plan's business, on the socket and here alike
 
 _VISITORS = re.compile(r"/chatbots/[^/]+/visitors")
 _CHAT = re.compile(r"/chatbots/[^/]+/sessions/[^/]+/(?:messages|turns/[^/]+/(?:regenerate|stop))")
+_WITH_SECRETS = frozenset(("/invitations/accept",))
+"""Public, as everything below `/auth` is."""
 _UNLIMITED = frozenset(("", "assets", "docs", "healthz", "metrics", "openapi.json", "readyz", "webhooks"))
 """Static, for operators, or signed by Stripe: a webhook refused is a payment seen late."""
 
@@ -84,7 +89,7 @@ def kind_of(method: str, path: str) -> Kind | None:
     first = path.lstrip("/").partition("/")[0]
     if method == "OPTIONS" or first in _UNLIMITED:
         return None
-    if first == "auth" or (method == "POST" and _VISITORS.fullmatch(path)):
+    if first == "auth" or path in _WITH_SECRETS or (method == "POST" and _VISITORS.fullmatch(path)):
         return Kind.AUTH
     if method in ("GET", "HEAD"):
         return Kind.READ

@@ -7,9 +7,10 @@ from uuid import UUID
 from fastapi import APIRouter, Response
 from pydantic import BaseModel, Field
 
+from deployments.gateway.access_end import announce, end_access
 from deployments.gateway.origin import CurrentOrigin
 from deployments.gateway.principal import CurrentPrincipal
-from deployments.gateway.services import GatewayServices, Services
+from deployments.gateway.services import Services
 from domain.audit import Action, Origin, Target
 from domain.errors import NotFound
 from domain.ids import SignInId, TenantId
@@ -17,7 +18,6 @@ from domain.tenancy import Principal
 from storage.postgres.audit import Audit
 from storage.postgres.database import Transaction, system_tx
 from storage.postgres.sign_ins import SignIn, SignIns
-from storage.redis.access import announce_end
 
 router = APIRouter(tags=["accounts"])
 
@@ -76,27 +76,19 @@ async def end_sign_in(
         if tenant_id is None:
             raise NotFound("There is no such session.")
         await _record(tx, tenant_id, SignInId(sign_in_id), origin)
-    await announce_end(services.redis, tenant_id, session_id=SignInId(sign_in_id))
+    await announce(services, [(tenant_id, SignInId(sign_in_id))])
     return Response(status_code=204)
 
 
 @router.post("/auth/sessions/revoke-others")
 async def end_other_sign_ins(services: Services, principal: CurrentPrincipal, origin: CurrentOrigin) -> EndedModel:
     """All but the one that asks, in every company."""
-    return EndedModel(ended=await end_all_sign_ins(services, principal, origin, but=principal.sign_in_id))
-
-
-async def end_all_sign_ins(
-    services: GatewayServices, principal: Principal, origin: Origin, but: SignInId | None = None
-) -> int:
-    """How many of the person's sign-ins were ended, `but` one."""
     async with system_tx(services.db) as tx:
-        ended = await SignIns(tx).end_all(principal.user_id, but)
+        ended = await end_access(tx, principal.user_id, but=principal.sign_in_id)
         for tenant_id, sign_in_id in ended:
             await _record(tx, tenant_id, sign_in_id, origin)
-    for tenant_id, sign_in_id in ended:
-        await announce_end(services.redis, tenant_id, session_id=sign_in_id)
-    return len(ended)
+    await announce(services, ended)
+    return EndedModel(ended=len(ended))
 
 
 async def _record(tx: Transaction, tenant_id: TenantId, sign_in_id: SignInId, origin: Origin) -> None:

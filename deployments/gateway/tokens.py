@@ -1,7 +1,6 @@
 """Access tokens of people and of visitors (JWT, HS256, short-lived) and opaque refresh tokens; a key per purpose."""
 
 import hashlib
-import secrets
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -15,6 +14,7 @@ from configs.settings import Settings
 from domain.errors import NotAuthenticated
 from domain.ids import ChatbotId, SignInId, TenantId, UserId, VisitorId
 from domain.keys import derive_key
+from domain.one_time import hash_of_secret, new_secret
 from domain.tenancy import Chatter, Principal, Role, SignInMethod
 
 MAX_TOKEN_BYTES = 8 * 1024
@@ -240,10 +240,8 @@ def _refusing() -> Iterator[None]:
 
 def new_refresh_token() -> tuple[str, bytes]:
     """A random token for the client, and the hash to store."""
-    token = secrets.token_urlsafe(32)
-    return token, hash_refresh_token(token)
+    return new_secret()
 
 
 def hash_refresh_token(token: str) -> bytes:
-    """A plain hash is enough: the token has 256 random bits, there is nothing to guess."""
-    return hashlib.sha256(token.encode()).digest()
+    return hash_of_secret(token)

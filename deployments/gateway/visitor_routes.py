@@ -33,6 +33,7 @@ from storage.postgres.audit import Audit
 from storage.postgres.chatbots import Chatbots
 from storage.postgres.consents import Consents
 from storage.postgres.database import Transaction, system_tx, tenant_tx
+from storage.postgres.members import Members
 from storage.postgres.visitors import Visitors
 
 router = APIRouter(tags=["visitors"])
@@ -58,6 +59,7 @@ async def welcome(
         raise NotFound("There is no such chatbot.")
     structlog.contextvars.bind_contextvars(tenant_id=str(tenant_id))
     async with tenant_tx(services.db, tenant_id) as tx:
+        await Members(tx).require_active(tenant_id)
         bot = await Chatbots(tx).get(tenant_id, ChatbotId(chatbot_id))
         visitor_id = await _visitor(tx, services, bot, body or VisitorBody(), page)
         needed = await Consents(tx).needed(tenant_id, visitor_id, bot.config)

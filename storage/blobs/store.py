@@ -20,6 +20,7 @@ from domain.ids import DocumentId, TenantId
 _KEY = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]*(\.[A-Za-z0-9_-]+)*(/[A-Za-z0-9][A-Za-z0-9_-]*(\.[A-Za-z0-9_-]+)*)*")
 MAX_KEY = 512
 PIECE = 256 * 1024
+ORIGINAL, PARSED = "original", "parsed.json"
 
 
 def document_prefix(tenant_id: TenantId, document_id: DocumentId) -> str:
@@ -28,12 +29,12 @@ def document_prefix(tenant_id: TenantId, document_id: DocumentId) -> str:
 
 def original_key(tenant_id: TenantId, document_id: DocumentId) -> str:
     """Where the uploaded bytes are."""
-    return f"{document_prefix(tenant_id, document_id)}/original"
+    return f"{document_prefix(tenant_id, document_id)}/{ORIGINAL}"
 
 
 def parsed_key(tenant_id: TenantId, document_id: DocumentId) -> str:
     """Where the parsed text with its blocks is, as `pipelines.parsed_json` writes it."""
-    return f"{document_prefix(tenant_id, document_id)}/parsed.json"
+    return f"{document_prefix(tenant_id, document_id)}/{PARSED}"
 
 
 def export_key(tenant_id: TenantId, export_id: UUID) -> str:

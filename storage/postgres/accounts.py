@@ -52,6 +52,13 @@ class Accounts:
         await execute(self._tx, _SQL["insert_membership"], tenant_id=tenant["id"], user_id=user["id"], role=Role.OWNER)
         return Account(User(**user), Tenant(**tenant), Role.OWNER, password_hash)
 
+    async def found(self, user_id: UserId, company: str) -> Account | None:
+        """Another tenant, owned by somebody who has an account; None when that is gone."""
+        tenant = await fetch_one(self._tx, _SQL["insert_tenant"], id=new_uuid(), name=company)
+        assert tenant is not None
+        await execute(self._tx, _SQL["insert_membership"], tenant_id=tenant["id"], user_id=user_id, role=Role.OWNER)
+        return await self.find(user_id, TenantId(tenant["id"]))
+
     async def find_by_email(self, email: str) -> Account | None:
         return _account(await fetch_one(self._tx, _SQL["account_by_email"], email=email))
 
@@ -97,8 +104,10 @@ def _account(row: DictRow | None) -> Account | None:
     if row is None:
         return None
     return Account(
-        user=User(UserId(row["user_id"]), row["email"], row["user_created_at"]),
-        tenant=Tenant(TenantId(row["tenant_id"]), row["tenant_name"], row["plan"], row["tenant_created_at"]),
+        user=User(UserId(row["user_id"]), row["email"], row["user_created_at"], row["email_verified_at"]),
+        tenant=Tenant(
+            TenantId(row["tenant_id"]), row["tenant_name"], row["plan"], row["tenant_created_at"], row["suspended_at"]
+        ),
         role=Role(row["role"]),
         password_hash=row["password_hash"],
     )

@@ -7,7 +7,7 @@ from datetime import datetime
 from psycopg.rows import DictRow
 
 from domain.api_key import ApiKey
-from domain.errors import Conflict, NotFound
+from domain.errors import Conflict, NotFound, TenantSuspended
 from domain.ids import ApiKeyId, TenantId, UserId, new_uuid
 from domain.tenancy import Principal, Role
 from storage.postgres.database import Transaction, execute, fetch_all, fetch_one
@@ -101,9 +101,11 @@ class ApiKeys:
         return str(row["name"])
 
     async def find(self, key: ApiKey) -> FoundKey | None:
-        """Whose key this is; needs the system transaction. None unless it is good now."""
+        """Whose key this is; needs the system transaction. None unless it is good now. Raises TenantSuspended."""
         for row in await fetch_all(self._tx, _SQL["candidates"], prefix=key.prefix):
             if hmac.compare_digest(bytes(row["secret_hash"]), key.secret_hash):
+                if row["suspended"]:
+                    raise TenantSuspended
                 principal = Principal(
                     TenantId(row["tenant_id"]),
                     UserId(row["created_by"]),

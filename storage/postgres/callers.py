@@ -28,6 +28,8 @@ class Caller:
 class Present:
     known: bool
     """False when there is no row any more: a member who was removed, a visitor who was erased."""
+    suspended: bool
+    """The whole tenant."""
     alive: bool
     """False for what was ended, revoked, or has expired."""
     role: Role | None
@@ -54,6 +56,7 @@ class Callers:
         return [
             Present(
                 row["known"],
+                row["suspended"],
                 row["alive"],
                 Role(row["role"]) if row["role"] else None,
                 frozenset(row["scopes"]) if row["scopes"] is not None else None,

@@ -12,6 +12,7 @@ from psycopg_pool import PoolTimeout
 
 from domain.errors import Unavailable
 from domain.ids import TenantId
+from storage.keys import Vault
 from storage.postgres.pool import WAIT_SECONDS, Pool, make_pool
 from storage.postgres.pool import Transaction as Transaction  # noqa: PLC0414 - repositories take it from here
 from storage.postgres.queries import load
@@ -23,11 +24,15 @@ _ROLE = load("database")
 
 
 class Database:
-    """One pool per role. `app` sees a single tenant, `system` may look across tenants."""
+    """One pool per role. `app` sees a single tenant, `system` may look across tenants.
 
-    def __init__(self, app: Pool, system: Pool) -> None:
+    Without a `vault` nothing sealed can be written or read.
+    """
+
+    def __init__(self, app: Pool, system: Pool, vault: Vault | None = None) -> None:
         self.app = app
         self.system = system
+        self.vault = vault
         self._seats: WeakValueDictionary[TenantId, asyncio.Semaphore] = WeakValueDictionary()
 
     @asynccontextmanager
@@ -45,13 +50,15 @@ class Database:
             seats.release()
 
     @classmethod
-    async def open(cls, app_url: str, system_url: str, *, min_size: int = 1, max_size: int = 8) -> Self:
+    async def open(
+        cls, app_url: str, system_url: str, *, vault: Vault | None = None, min_size: int = 1, max_size: int = 8
+    ) -> Self:
         """Open both pools; the server may come later, the first transaction waits for it."""
         app = make_pool(app_url, "loquent-app", min_size, max_size)
         system = make_pool(system_url, "loquent-system", 0, max(2, max_size // 2))
         await app.open()
         await system.open()
-        return cls(app, system)
+        return cls(app, system, vault)
 
     async def close(self) -> None:
         await self.app.close()
@@ -59,9 +66,11 @@ class Database:
 
 
 @asynccontextmanager
-async def _transaction(pool: Pool) -> AsyncIterator[Transaction]:
+async def _transaction(pool: Pool, vault: Vault | None = None) -> AsyncIterator[Transaction]:
     try:
         async with pool.connection() as tx:
+            # What the last transaction of the connection had read is not this one's.
+            tx.vault, tx.cipher = vault, None
             yield tx
     except (PoolTimeout, psycopg.OperationalError, psycopg.InterfaceError) as error:
         raise Unavailable(AWAY) from error
@@ -74,7 +83,7 @@ async def tenant_tx(db: Database, tenant: TenantId) -> AsyncIterator[Transaction
     Statements travel in a pipeline: those that nobody waits for (`queue`) leave together with the next one.
     Raises Unavailable when the database cannot be reached; then nothing is known to be committed.
     """
-    async with db.seat(tenant), _transaction(db.app) as tx, tx.pipeline():
+    async with db.seat(tenant), _transaction(db.app, db.vault) as tx, tx.pipeline():
         await queue(tx, _ROLE["set_tenant"], tenant=str(tenant))
         yield tx
 
@@ -82,7 +91,7 @@ async def tenant_tx(db: Database, tenant: TenantId) -> AsyncIterator[Transaction
 @asynccontextmanager
 async def system_tx(db: Database) -> AsyncIterator[Transaction]:
     """A transaction across tenants; `tests/test_architecture.py` lists who may use it."""
-    async with _transaction(db.system) as tx:
+    async with _transaction(db.system, db.vault) as tx:
         yield tx
 
 

@@ -26,12 +26,19 @@ class Documents:
         self._tx = tx
 
     async def insert(
-        self, tenant_id: TenantId, chatbot_id: ChatbotId, name: str, media_type: str, size: int, content_hash: str
+        self,
+        tenant_id: TenantId,
+        chatbot_id: ChatbotId,
+        name: str,
+        media_type: str,
+        size: int,
+        content_hash: str,
+        sealed_version: int | None = None,
     ) -> tuple[Document, bool]:
         """The document of this content, and whether it now waits for ingestion because of this call.
 
         False means that the bot has it already: queued, in work or ready. When true, store its bytes before the
-        transaction commits, since it may be claimed right after.
+        transaction commits, since it may be claimed right after: sealed with the version given here.
         """
         row = await fetch_one(
             self._tx,
@@ -43,6 +50,7 @@ class Documents:
             media_type=media_type,
             size=size,
             content_hash=content_hash,
+            sealed_version=sealed_version,
         )
         if row is not None:
             return _document(row), True

@@ -7,8 +7,9 @@ from domain.errors import NotFound
 from domain.generation import Usage
 from domain.ids import MessageId, SessionId, TenantId, TurnId
 from storage.postgres.database import Transaction, fetch_all, fetch_one
-from storage.postgres.messages import citation_of
 from storage.postgres.queries import load
+from storage.postgres.sealed_columns import citation_of, content_of
+from storage.postgres.tenant_keys import cipher_of
 
 _SQL = load("turns")
 
@@ -33,22 +34,21 @@ async def ended_turn(tx: Transaction, tenant_id: TenantId, session_id: SessionId
     row = await fetch_one(tx, _SQL["ended_turn"], tenant_id=tenant_id, session_id=session_id, id=turn_id)
     if row is None:
         raise NotFound("There is no such turn.")
+    answer, message_id = "", row["message_id"]
     citations: tuple[Citation, ...] = ()
-    if row["message_id"] is not None:
-        citations = await _citations(tx, tenant_id, row["message_id"])
+    if message_id is not None:
+        cipher = await cipher_of(tx, tenant_id)
+        answer = content_of(cipher, session_id, message_id, row["sealed"], row["content"])
+        rows = await fetch_all(tx, _SQL["citations_of"], tenant_id=tenant_id, message_id=message_id)
+        citations = tuple(citation_of(cipher, session_id, message_id, cited) for cited in rows)
     return EndedTurn(
         id=row["id"],
         epoch=row["epoch"],
         state=TurnState(row["state"]),
         model=row["model"] or "",
         error_code=row["error_code"],
-        message_id=row["message_id"],
-        answer=row["content"] or "",
+        message_id=message_id,
+        answer=answer,
         citations=citations,
         usage=Usage(row["prompt_tokens"], row["completion_tokens"], row["cached_tokens"]),
     )
-
-
-async def _citations(tx: Transaction, tenant_id: TenantId, message_id: MessageId) -> tuple[Citation, ...]:
-    rows = await fetch_all(tx, _SQL["citations_of"], tenant_id=tenant_id, message_id=message_id)
-    return tuple(map(citation_of, rows))

@@ -175,7 +175,9 @@ class ErasedTenant:
     async def remove(self, people: list[str]) -> Counts:
         """Every row but those that must be kept, and the people who belong nowhere else."""
         await self._all("be_patient")
+        mails = await execute(self._tx, _SQL["delete_mail"], tenant_id=self._tenant, people=people)
         counts = {f"postgres.{row['name']}": row["total"] for row in await self._all("delete_tenant_rows")}
+        counts["postgres.mail_queue"] = mails
         counts["postgres.users"] = await execute(self._tx, _SQL["delete_people"], people=people)
         counts["postgres.webhook_inbox"] = await execute(self._tx, _SQL["delete_webhooks"], tenant_id=self._tenant)
         for block in ("forget_invoices", "forget_tenant"):

@@ -7,8 +7,11 @@ from domain.conversation import Feedback, Rating
 from domain.ids import ChatbotId, MessageId, SessionId, TenantId, TurnId
 from storage.postgres.database import Transaction, execute, fetch_all, fetch_one
 from storage.postgres.queries import load
+from storage.postgres.sealed_columns import comment_of, content_of, seal_comment
+from storage.postgres.tenant_keys import cipher_of
 
 _SQL = load("feedback")
+BEGINNING_CHARS = 300
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,11 +37,12 @@ class Ratings:
 
     async def put(self, tenant_id: TenantId, message_id: MessageId, rating: Rating, comment: str) -> Feedback:
         """Rate the answer; an earlier rating of it is replaced."""
+        sealed = seal_comment(await cipher_of(self._tx, tenant_id), message_id, comment)
         row = await fetch_one(
-            self._tx, _SQL["put"], tenant_id=tenant_id, message_id=message_id, rating=rating, comment=comment
+            self._tx, _SQL["put"], tenant_id=tenant_id, message_id=message_id, rating=rating, sealed_comment=sealed
         )
         assert row is not None
-        return Feedback(Rating(row["rating"]), row["comment"], row["updated_at"])
+        return Feedback(Rating(row["rating"]), comment, row["updated_at"])
 
     async def delete(self, tenant_id: TenantId, message_id: MessageId) -> None:
         """Without a rating there is nothing to do."""
@@ -62,4 +66,23 @@ class Ratings:
             before_at=before_at,
             before_id=before_id,
         )
-        return [RatedAnswer(**{**row, "rating": Rating(row["rating"])}) for row in rows]
+        cipher = await cipher_of(self._tx, tenant_id)
+        found = []
+        for row in rows:
+            session, question, answer = row["session_id"], row["question_id"], row["message_id"]
+            found.append(
+                RatedAnswer(
+                    message_id=answer,
+                    session_id=session,
+                    turn_id=row["turn_id"],
+                    rating=Rating(row["rating"]),
+                    comment=comment_of(cipher, answer, row["sealed_comment"], row["comment"]),
+                    question=content_of(cipher, session, question, row["sealed_question"], row["question"])[
+                        :BEGINNING_CHARS
+                    ],
+                    answer=content_of(cipher, session, answer, row["sealed_answer"], row["answer"])[:BEGINNING_CHARS],
+                    created_at=row["created_at"],
+                    updated_at=row["updated_at"],
+                )
+            )
+        return found

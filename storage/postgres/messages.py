@@ -11,12 +11,16 @@ from psycopg.rows import DictRow
 from domain.conversation import Citation, Feedback, Message, MessageRole, Rating, TurnState
 from domain.errors import InvalidInput, NotFound, Unprocessable
 from domain.generation import Usage
-from domain.ids import DocumentId, MessageId, SessionId, TenantId, TurnId
+from domain.ids import MessageId, SessionId, TenantId, TurnId
+from storage.keys import TenantCipher
 from storage.postgres.database import Transaction, execute, fetch_all, fetch_one
 from storage.postgres.queries import load
+from storage.postgres.sealed_columns import citation_of, comment_of, content_of
+from storage.postgres.tenant_keys import cipher_of
 
 _SQL = load("messages")
 MAX_BRANCHES = 200
+PREVIEW_CHARS = 80
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,7 +81,16 @@ class Messages:
         rows = await fetch_all(
             self._tx, _SQL["branches"], tenant_id=tenant_id, session_id=session_id, limit=MAX_BRANCHES
         )
-        return [Branch(**row) for row in rows]
+        cipher = await cipher_of(self._tx, tenant_id)
+        return [
+            Branch(
+                TurnId(row["turn_id"]),
+                row["messages"],
+                content_of(cipher, session_id, row["message_id"], row["sealed"], row["content"])[:PREVIEW_CHARS],
+                row["created_at"],
+            )
+            for row in rows
+        ]
 
     async def list_page(
         self, tenant_id: TenantId, session_id: SessionId, leaf: TurnId, limit: int, after: Place | None = None
@@ -116,47 +129,42 @@ class Messages:
             roots=None in parents,
         )
         versions = {row["parent_turn_id"]: tuple(TurnId(version) for version in row["versions"]) for row in siblings}
+        cipher = await cipher_of(self._tx, tenant_id)
         citations = await self._citations(
-            tenant_id, [row["id"] for row in rows if row["role"] == MessageRole.ASSISTANT]
+            cipher, session_id, [row["id"] for row in rows if row["role"] == MessageRole.ASSISTANT]
         )
-        return [_message(row, versions[row["parent_turn_id"]], tuple(citations[row["id"]])) for row in rows]
+        return [_message(cipher, row, versions[row["parent_turn_id"]], tuple(citations[row["id"]])) for row in rows]
 
-    async def _citations(self, tenant_id: TenantId, answers: list[UUID]) -> defaultdict[UUID, list[Citation]]:
+    async def _citations(
+        self, cipher: TenantCipher, session_id: SessionId, answers: list[UUID]
+    ) -> defaultdict[UUID, list[Citation]]:
         found: defaultdict[UUID, list[Citation]] = defaultdict(list)
-        for row in await fetch_all(self._tx, _SQL["citations_of"], tenant_id=tenant_id, message_ids=answers):
-            found[row["message_id"]].append(citation_of(row))
+        for row in await fetch_all(self._tx, _SQL["citations_of"], tenant_id=cipher.tenant_id, message_ids=answers):
+            found[row["message_id"]].append(citation_of(cipher, session_id, row["message_id"], row))
         return found
 
 
-def citation_of(row: DictRow) -> Citation:
-    """From a row of `citations`."""
-    return Citation(
-        position=row["position"],
-        document_id=DocumentId(row["document_id"]),
-        document_name=row["document_name"],
-        page=row["page"],
-        section=row["section"],
-        start=row["span_start"],
-        end=row["span_end"],
-        snippet=row["snippet"],
-    )
-
-
-def _message(row: DictRow, versions: tuple[TurnId, ...], citations: tuple[Citation, ...]) -> Message:
-    used, rated = row["prompt_tokens"] is not None, row["rating"] is not None
+def _message(
+    cipher: TenantCipher, row: DictRow, versions: tuple[TurnId, ...], citations: tuple[Citation, ...]
+) -> Message:
+    used, message_id, session_id = row["prompt_tokens"] is not None, MessageId(row["id"]), SessionId(row["session_id"])
+    feedback = None
+    if row["rating"] is not None:
+        comment = comment_of(cipher, message_id, row["sealed_comment"], row["comment"])
+        feedback = Feedback(Rating(row["rating"]), comment, row["rated_at"])
     return Message(
-        id=MessageId(row["id"]),
-        session_id=SessionId(row["session_id"]),
+        id=message_id,
+        session_id=session_id,
         turn_id=TurnId(row["turn_id"]),
         role=MessageRole(row["role"]),
-        content=row["content"],
+        content=content_of(cipher, session_id, message_id, row["sealed"], row["content"]),
         client_id=row["client_id"],
         state=TurnState(row["state"]),
         parent_turn_id=row["parent_turn_id"],
         versions=versions,
         citations=citations,
         usage=Usage(row["prompt_tokens"], row["completion_tokens"], row["cached_tokens"]) if used else None,
-        feedback=Feedback(Rating(row["rating"]), row["comment"], row["rated_at"]) if rated else None,
+        feedback=feedback,
         delivered_at=row["delivered_at"],
         created_at=row["created_at"],
     )

@@ -7,12 +7,19 @@ from psycopg.pq import PipelineStatus
 from psycopg.rows import DictRow, dict_row
 from psycopg_pool import AsyncConnectionPool
 
+from storage.keys import TenantCipher, Vault
+
 WAIT_SECONDS = 10.0
 """For a connection."""
 
 
 class Transaction(AsyncConnection[DictRow]):
     """A connection inside a transaction; repositories take it and never commit."""
+
+    vault: Vault | None = None
+    """Its database's."""
+    cipher: TenantCipher | None = None
+    """What this transaction has read; see `storage.postgres.tenant_keys`."""
 
 
 Pool = AsyncConnectionPool[Transaction]

@@ -41,6 +41,7 @@ class SecondFactors:
 
     async def delete(self, user_id: UserId) -> None:
         """With the recovery codes."""
+        await execute(self._tx, _SQL["delete_recovery_codes"], user_id=user_id)
         await execute(self._tx, _SQL["delete"], user_id=user_id)
 
     async def replace_recovery_codes(self, user_id: UserId, hashes: Sequence[bytes]) -> None:

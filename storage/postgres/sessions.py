@@ -11,6 +11,8 @@ from domain.ids import ChatbotId, SessionId, TenantId, TurnId, VisitorId, new_uu
 from domain.tenancy import Chatter
 from storage.postgres.database import Transaction, fetch_all, fetch_one
 from storage.postgres.queries import load
+from storage.postgres.sealed_columns import seal_title, title_of
+from storage.postgres.tenant_keys import cipher_of
 
 _SQL = load("sessions")
 _MISSING = "There is no such session."
@@ -24,26 +26,27 @@ class Sessions:
         self, tenant_id: TenantId, chatbot_id: ChatbotId, title: str, visitor_id: VisitorId | None = None
     ) -> Session:
         """A new session of a bot and for a visitor that must exist. Raises NotFound when they are erased just now."""
+        session_id = SessionId(new_uuid())
         try:
             row = await fetch_one(
                 self._tx,
                 _SQL["insert"],
                 tenant_id=tenant_id,
-                id=new_uuid(),
+                id=session_id,
                 chatbot_id=chatbot_id,
-                title=title,
+                sealed_title=await self._seal(tenant_id, session_id, title),
                 visitor_id=visitor_id,
             )
         except ForeignKeyViolation as error:
             raise NotFound("The chatbot or the visitor is not there any more.") from error
-        return _found(row)
+        return await self._found(row)
 
     async def get(self, tenant_id: TenantId, session_id: SessionId, chatbot_id: ChatbotId | None = None) -> Session:
         """Raises NotFound, also when the session is another bot's than `chatbot_id`."""
         row = await fetch_one(self._tx, _SQL["get"], tenant_id=tenant_id, id=session_id)
         if row is None or (chatbot_id is not None and row["chatbot_id"] != chatbot_id):
             raise NotFound(_MISSING)
-        return _found(row)
+        return await self._found(row)
 
     async def get_for(self, chatter: Chatter, session_id: SessionId, chatbot_id: ChatbotId) -> Session:
         """A session of the bot that this chatter may see: any for the tenant's people. Raises NotFound."""
@@ -72,7 +75,7 @@ class Sessions:
             before=before,
             visitor_id=visitor_id,
         )
-        return [_found(row) for row in rows]
+        return [await self._found(row) for row in rows]
 
     async def update(
         self,
@@ -89,14 +92,23 @@ class Sessions:
             _SQL["update"],
             tenant_id=tenant_id,
             id=session_id,
-            title=title,
+            renamed=title is not None,
+            sealed_title=await self._seal(tenant_id, session_id, title or ""),
             closed=closed,
             head_turn_id=head_turn_id,
         )
-        return _found(row)
+        return await self._found(row)
 
+    async def _seal(self, tenant_id: TenantId, session_id: SessionId, title: str) -> bytes | None:
+        return seal_title(await cipher_of(self._tx, tenant_id), session_id, title) if title else None
 
-def _found(row: DictRow | None) -> Session:
-    if row is None:
-        raise NotFound(_MISSING)
-    return Session(**row)
+    async def _found(self, row: DictRow | None) -> Session:
+        """Raises NotFound without a row, Unreadable for a title that does not open."""
+        if row is None:
+            raise NotFound(_MISSING)
+        values = dict(row)
+        sealed = values.pop("sealed_title")
+        if sealed is not None:
+            cipher = await cipher_of(self._tx, row["tenant_id"])
+            values["title"] = title_of(cipher, row["id"], sealed, row["title"])
+        return Session(**values)

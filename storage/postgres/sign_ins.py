@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from datetime import datetime
 
+from domain.errors import TenantSuspended
 from domain.ids import SignInId, TenantId, UserId
 from domain.tenancy import Device, Role, SignInMethod
 from storage.postgres.database import Transaction, execute, fetch_all, fetch_one
@@ -69,9 +70,13 @@ class SignIns:
         return float(row["seconds_left"]) if row else None
 
     async def standing(self, tenant_id: TenantId, user_id: UserId, sign_in_id: SignInId) -> Standing | None:
-        """None for who is no member any more, and when the sign-in has ended."""
+        """None for who is no member any more, and when the sign-in has ended. Raises TenantSuspended."""
         row = await fetch_one(self._tx, _SQL["standing"], tenant_id=tenant_id, user_id=user_id, id=sign_in_id)
-        return Standing(Role(row["role"]), bool(row["lacks_second_factor"])) if row else None
+        if row is None:
+            return None
+        if row["suspended"]:
+            raise TenantSuspended
+        return Standing(Role(row["role"]), bool(row["lacks_second_factor"]))
 
     async def list_of(self, user_id: UserId) -> list[SignIn]:
         """The living ones in all of the person's tenants, the last used first, at most 200."""
@@ -83,9 +88,11 @@ class SignIns:
         row = await fetch_one(self._tx, _SQL["end"], user_id=user_id, id=sign_in_id)
         return TenantId(row["tenant_id"]) if row else None
 
-    async def end_all(self, user_id: UserId, but: SignInId | None = None) -> list[tuple[TenantId, SignInId]]:
-        """End the person's in every tenant, `but` one; what was ended, ordered by tenant."""
-        rows = await fetch_all(self._tx, _SQL["end_all"], user_id=user_id, but=but)
+    async def end_all(
+        self, user_id: UserId, tenant_id: TenantId | None = None, but: SignInId | None = None
+    ) -> list[tuple[TenantId, SignInId]]:
+        """End the person's in one tenant or in every one, `but` one; what was ended, ordered by tenant."""
+        rows = await fetch_all(self._tx, _SQL["end_all"], user_id=user_id, tenant_id=tenant_id, but=but)
         return sorted((TenantId(row["tenant_id"]), SignInId(row["id"])) for row in rows)
 
     async def knows_address(self, email: str, ip: str | None) -> bool:

@@ -1,6 +1,6 @@
 """Turns: accepted with their question, ended with their answer, fenced by the tenant's epoch."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from psycopg.errors import ForeignKeyViolation, UniqueViolation
 from psycopg.rows import DictRow
@@ -10,12 +10,17 @@ from domain.conversation import Citation, Question, TurnState
 from domain.errors import ConsentRequired, NotFound, SessionClosed, StaleEpoch, TurnRunning
 from domain.generation import PromptMessage
 from domain.ids import ChatbotId, MessageId, SessionId, TenantId, TurnId
+from storage.keys import TenantCipher
 from storage.postgres.database import Transaction, execute, fetch_all, fetch_one, queue
 from storage.postgres.queries import load
+from storage.postgres.sealed_columns import content_of, seal_citation, seal_content, seal_title
+from storage.postgres.tenant_keys import cipher_of
 
 _SQL = load("turns")
 
 HISTORY_TURNS = 10
+TITLE_CHARS = 80
+"""Of the first question, which names a session that has no title."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +55,8 @@ class StoredTurn:
     config: ChatbotConfig
     history: tuple[PromptMessage, ...]
     """The answered exchanges above it on its branch, oldest first: user, assistant, user, assistant …"""
+    cipher: TenantCipher = field(repr=False, compare=False)
+    """Seals what is kept of the running turn elsewhere."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,6 +119,7 @@ class Turns:
         (the session, or the message to edit or answer again), SessionClosed, and TurnRunning when the session has an
         open turn.
         """
+        cipher = await cipher_of(self._tx, self._tenant)
         values = {
             "tenant_id": self._tenant,
             "session_id": session_id,
@@ -121,7 +129,8 @@ class Turns:
             "edits": question.edits,
             "id": turn_id,
             "message_id": message_id,
-            "text": question.text,
+            "sealed": seal_content(cipher, session_id, message_id, question.text),
+            "sealed_title": seal_title(cipher, session_id, question.text[:TITLE_CHARS]),
             "state": state or TurnState.ACCEPTED,
             "admitted": state is not None,
         }
@@ -151,9 +160,12 @@ class Turns:
             session_id=session_id,
             chatbot_id=row["chatbot_id"],
             epoch=epoch,
-            question=question.text if question.regenerates is None else row["origin_text"],
+            question=question.text
+            if question.regenerates is None
+            else content_of(cipher, session_id, row["origin_message_id"], row["origin_sealed"], row["origin_content"]),
             config=ChatbotConfig.model_validate(row["config"]),
-            history=_exchanges(await history.fetchall()),
+            history=_exchanges(cipher, session_id, await history.fetchall()),
+            cipher=cipher,
         )
         return Accepted(turn_id, row["user_message_id"], row["plan"], True, turn)
 
@@ -164,19 +176,25 @@ class Turns:
     async def open_turns(self) -> list[StoredTurn]:
         """Turns without an end, oldest first."""
         rows = await fetch_all(self._tx, _SQL["open_turns"], tenant_id=self._tenant)
+        if not rows:
+            return []
+        cipher = await cipher_of(self._tx, self._tenant)
         return [
             StoredTurn(
                 id=row["id"],
                 session_id=row["session_id"],
                 chatbot_id=row["chatbot_id"],
                 epoch=row["epoch"],
-                question=row["question"],
+                question=content_of(cipher, row["session_id"], row["message_id"], row["sealed"], row["content"]),
                 config=ChatbotConfig.model_validate(row["config"]),
                 history=_exchanges(
+                    cipher,
+                    row["session_id"],
                     await fetch_all(
                         self._tx, _SQL["history"], tenant_id=self._tenant, turn_id=row["id"], limit=HISTORY_TURNS
-                    )
+                    ),
                 ),
+                cipher=cipher,
             )
             for row in rows
         ]
@@ -222,6 +240,7 @@ class Turns:
         citations: tuple[Citation, ...],
     ) -> None:
         """Store the assistant's message with its citations; `end`, which must follow, says when it has one already."""
+        cipher = await cipher_of(self._tx, self._tenant)
         await queue(
             self._tx,
             _SQL["insert_answer"],
@@ -229,9 +248,10 @@ class Turns:
             id=message_id,
             session_id=session_id,
             turn_id=turn_id,
-            content=answer,
+            sealed=seal_content(cipher, session_id, message_id, answer),
         )
         for citation in citations:
+            texts = (citation.document_name, citation.section, citation.snippet)
             await queue(
                 self._tx,
                 _SQL["insert_citation"],
@@ -239,12 +259,10 @@ class Turns:
                 message_id=message_id,
                 position=citation.position,
                 document_id=citation.document_id,
-                document_name=citation.document_name,
                 page=citation.page,
-                section=citation.section,
                 span_start=citation.start,
                 span_end=citation.end,
-                snippet=citation.snippet,
+                sealed=seal_citation(cipher, session_id, message_id, citation.position, texts),
             )
 
 
@@ -256,13 +274,16 @@ def _raise_refusal(row: DictRow, question: Question) -> None:
         raise SessionClosed
     if not row["consented"]:
         raise ConsentRequired
-    if (question.edits or question.regenerates) and row["origin_text"] is None:
+    if (question.edits or question.regenerates) and row["origin_id"] is None:
         raise NotFound("There is no such message in this session.")
 
 
-def _exchanges(rows: list[DictRow]) -> tuple[PromptMessage, ...]:
-    return tuple(
-        message
-        for row in reversed(rows)
-        for message in (PromptMessage("user", row["question"]), PromptMessage("assistant", row["answer"]))
-    )
+def _exchanges(cipher: TenantCipher, session_id: SessionId, rows: list[DictRow]) -> tuple[PromptMessage, ...]:
+    """Turns that were stopped before their first word are left out."""
+    found: list[PromptMessage] = []
+    for row in reversed(rows):
+        answer = content_of(cipher, session_id, row["answer_id"], row["sealed_answer"], row["answer"])
+        if answer:
+            question = content_of(cipher, session_id, row["question_id"], row["sealed_question"], row["question"])
+            found += (PromptMessage("user", question), PromptMessage("assistant", answer))
+    return tuple(found)

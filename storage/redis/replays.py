@@ -1,11 +1,15 @@
-"""Answers kept so that a repeated request gets the first one's: claimed before the work, stored after it."""
+"""Answers kept, sealed, so that a repeated request gets the first one's: claimed before the work, stored after it."""
 
 import json
+from base64 import b64decode, b64encode
 from dataclasses import dataclass
 from secrets import token_hex
 from typing import Any
 
 from redis.asyncio import Redis
+
+from domain.sealing import answer_place
+from storage.keys import TenantCipher
 
 LEASE_SECONDS = 60
 """A claim whose process died blocks repeats for at most this long; a living one renews it."""
@@ -40,8 +44,10 @@ class Replays:
         self._store = redis.register_script(_STORE)
         self._release = redis.register_script(_RELEASE)
 
-    async def claim(self, key: str) -> str | StoredAnswer | None:
+    async def claim(self, key: str, cipher: TenantCipher) -> str | StoredAnswer | None:
         """The owner's name for the first to come, the stored answer for later ones, None while the first is at work.
+
+        Raises Unreadable for an answer that does not open any more.
 
         A command that the client repeats after a lost connection finds its own claim, since the name is the same.
         """
@@ -53,16 +59,17 @@ class Replays:
             return owner
         if found is None or found.startswith(_CLAIMED):
             return None
-        return StoredAnswer(**json.loads(found))
+        return StoredAnswer(**json.loads(cipher.open_text(answer_place(key), b64decode(found))))
 
     async def renew(self, key: str, owner: str) -> bool:
         """False when the claim is lost."""
         return bool(await self._renew(keys=[key], args=[owner, LEASE_SECONDS]))
 
-    async def store(self, key: str, owner: str, answer: StoredAnswer) -> bool:
+    async def store(self, key: str, owner: str, answer: StoredAnswer, cipher: TenantCipher) -> bool:
         """False when the claim is lost; then nothing is stored."""
         fields = {name: getattr(answer, name) for name in StoredAnswer.__slots__}
-        return bool(await self._store(keys=[key], args=[owner, json.dumps(fields), KEEP_SECONDS]))
+        sealed = b64encode(cipher.seal_text(answer_place(key), json.dumps(fields))).decode()
+        return bool(await self._store(keys=[key], args=[owner, sealed, KEEP_SECONDS]))
 
     async def release(self, key: str, owner: str) -> None:
         await self._release(keys=[key], args=[owner])

@@ -1,4 +1,4 @@
-"""The events of running turns on Redis Streams, so that another process can go on where one died."""
+"""The events of running turns on Redis Streams, sealed, so that another process can go on where one died."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -8,7 +8,10 @@ import msgpack
 from redis.asyncio import Redis
 from redis.exceptions import ResponseError
 
-from domain.ids import TenantId, TurnId
+from domain.errors import Unreadable
+from domain.ids import TurnId
+from domain.sealing import events_place
+from storage.keys import TenantCipher
 
 Event = dict[str, Any]
 
@@ -24,7 +27,7 @@ _FIELD = "e"
 class TurnWrite:
     """Events of one turn that follow on each other; `first` says that nothing was written before them."""
 
-    tenant_id: TenantId
+    cipher: TenantCipher
     turn_id: TurnId
     epoch: int
     events: Sequence[Event]
@@ -50,12 +53,15 @@ class TurnEvents:
         pipeline = self._redis.pipeline(transaction=False)
         places = []
         for write in writes:
-            key = _key(write.tenant_id, write.turn_id, write.epoch)
+            key, entry = _key(write.cipher, write.turn_id, write.epoch), f"{write.events[-1]['seq']}-0"
             places.append(len(pipeline.command_stack))
+            sealed = write.cipher.seal(
+                events_place(write.turn_id, write.epoch, entry), msgpack.packb(list(write.events))
+            )
             pipeline.xadd(
                 key,
-                {_FIELD: msgpack.packb(list(write.events))},
-                id=f"{write.events[-1]['seq']}-0",
+                {_FIELD: sealed},
+                id=entry,
                 maxlen=MAX_ENTRIES,
                 approximate=True,
                 nomkstream=not write.first,
@@ -65,12 +71,19 @@ class TurnEvents:
         answers = await pipeline.execute(raise_on_error=False)
         return [_is_kept(answers[place]) for place in places]
 
-    async def read(self, tenant_id: TenantId, turn_id: TurnId, epoch: int) -> list[Event]:
-        """The events from the first one on, without gaps; empty when the beginning is not kept. Raises RedisError."""
-        entries: Any = await self._redis.xrange(_key(tenant_id, turn_id, epoch))
+    async def read(self, cipher: TenantCipher, turn_id: TurnId, epoch: int) -> list[Event]:
+        """The events from the first one on, without gaps; empty when the beginning is not kept. Raises RedisError.
+
+        What does not open counts as not kept.
+        """
+        entries: Any = await self._redis.xrange(_key(cipher, turn_id, epoch))
         events: list[Event] = []
-        for _, fields in entries:
-            for event in msgpack.unpackb(fields[_FIELD.encode()]):
+        for entry, fields in entries:
+            try:
+                packed = cipher.open(events_place(turn_id, epoch, entry.decode()), fields[_FIELD.encode()])
+            except Unreadable:
+                break
+            for event in msgpack.unpackb(packed):
                 # A write that was repeated holds events that an earlier entry has.
                 if event["seq"] == len(events) + 1:
                     events.append(event)
@@ -88,5 +101,5 @@ def _is_kept(answer: Any) -> bool:
     return answer is not None
 
 
-def _key(tenant_id: TenantId, turn_id: TurnId, epoch: int) -> str:
-    return f"replay:{tenant_id}:{turn_id}:{epoch}"
+def _key(cipher: TenantCipher, turn_id: TurnId, epoch: int) -> str:
+    return f"replay:{cipher.tenant_id}:{turn_id}:{epoch}"

@@ -123,4 +123,5 @@ async def _settled(world: World, journal: Journal, since: datetime, deadline: fl
 
 async def _rows(world: World, journal: Journal, since: datetime) -> Rows:
     tenants = [tenant.id for tenant in world.tenants]
-    return await load_rows(world.system_url, tenants, [session.session_id for session in journal.sessions], since)
+    sessions = [session.session_id for session in journal.sessions]
+    return await load_rows(world.system_url, tenants, sessions, since, world.platform.master_keys)

@@ -278,6 +278,7 @@ async def test_every_table_of_a_tenant_is_erased_or_named(erasing: ErasureRig) -
         "erasures",
         "outbox",
         "handled_events",
+        "tenant_keys",
     }
     async with system_tx(erasing.rig.services.db) as tx:
         for table in tables:

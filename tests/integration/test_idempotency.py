@@ -15,6 +15,7 @@ from deployments.gateway import idempotency
 from deployments.gateway.application import build_app
 from domain.ids import TenantId, UserId
 from domain.tenancy import Principal, Role
+from storage.keys import TenantCipher
 from storage.postgres.database import system_tx
 from storage.redis.client import connect_redis
 from storage.redis.replays import LEASE_SECONDS, Replays, StoredAnswer
@@ -195,18 +196,19 @@ async def test_without_a_valid_token_the_route_answers(rig: GatewayRig) -> None:
 
 async def test_a_lost_claim_stores_nothing_and_takes_nothing(rig: GatewayRig) -> None:
     replays, record = Replays(rig.services.redis), f"idempotency:{uuid4()}"
-    owner = await replays.claim(record)
+    cipher = TenantCipher(TenantId(uuid4()), {1: bytes(32)})
+    owner = await replays.claim(record, cipher)
     assert isinstance(owner, str)
-    assert await replays.claim(record) is None
+    assert await replays.claim(record, cipher) is None
     assert 0 < await rig.services.redis.ttl(record) <= LEASE_SECONDS
     assert await replays.renew(record, owner)
     await rig.services.redis.delete(record)
-    later = await replays.claim(record)
+    later = await replays.claim(record, cipher)
     assert isinstance(later, str)
     assert not await replays.renew(record, owner)
-    assert not await replays.store(record, owner, StoredAnswer("", 201, {}, ""))
+    assert not await replays.store(record, owner, StoredAnswer("", 201, {}, ""), cipher)
     await replays.release(record, owner)
-    assert await replays.claim(record) is None
+    assert await replays.claim(record, cipher) is None
 
 
 async def test_without_redis_a_key_is_refused_rather_than_ignored(

@@ -21,15 +21,17 @@ from pipelines.ingest import ingest
 from pipelines.parsed_json import load_parsed
 from pipelines.parsing.registry import DOCX, MARKDOWN, PDF, TEXT
 from pipelines.work import EmbeddedDocument, FailedDocument, IngestSizing, WorkItem
-from storage.blobs import BlobStore, original_key, parsed_key
+from storage.blobs import ORIGINAL, PARSED, BlobStore, original_key, parsed_key
+from storage.keys import TenantCipher
 from storage.models.embedding import EmbeddingModel, embedding_dimension, embedding_model_path
 from storage.vectors.store import VectorStore
-from tests.fixtures.database import DATABASE_SECRET
+from tests.fixtures.database import DATABASE_SECRET, MASTER_KEYS
 from tests.fixtures.files import fake_docx, pdf, truncated_pdf
 from tests.fixtures.knowledge import KnowledgeBase, QuestionSet
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
 TENANT, BOT = TenantId(uuid4()), ChatbotId(uuid4())
+CIPHER = TenantCipher(TENANT, {1: bytes(32)})
 WEIGHTS = embedding_model_path(Settings())
 
 
@@ -51,9 +53,10 @@ def sizing(tmp_path: Path) -> IngestSizing:
 
 
 async def stored(sizing: IngestSizing, name: str, media_type: str, data: bytes | None) -> WorkItem:
-    item = WorkItem(TENANT, BOT, DocumentId(uuid4()), name, media_type)
+    keys = CIPHER.for_document(DocumentId(uuid4()))
+    item = WorkItem(TENANT, BOT, keys.document_id, name, media_type, keys.dumps())
     if data is not None:
-        await BlobStore(sizing.objects_url).put(original_key(TENANT, item.document_id), data)
+        await BlobStore(sizing.objects_url).put(original_key(TENANT, item.document_id), keys.seal(ORIGINAL, data))
     return item
 
 
@@ -87,7 +90,8 @@ async def test_failures_stay_alone(pool: EmbedPool, sizing: IngestSizing, model:
     )
     assert (passage.document_id, passage.document_name, passage.page) == (good[0].document_id, "manual.pdf", 2)
     for item, result in embedded.items():
-        parsed = load_parsed(await blobs.get(parsed_key(TENANT, item.document_id)))
+        sealed = await blobs.get(parsed_key(TENANT, item.document_id))
+        parsed = load_parsed(CIPHER.for_document(item.document_id).open(PARSED, sealed))
         assert [chunk.ordinal for chunk in result.chunks] == list(range(len(result.chunks)))
         assert all(parsed.text[chunk.start : chunk.end] == chunk.text for chunk in result.chunks)
         assert await vectors.count(TENANT, BOT, item.document_id) == len(result.chunks)
@@ -137,6 +141,7 @@ async def supervisor(knowledge: KnowledgeBase, redis_url: str, pool: EmbedPool) 
         profile="test",
         redis_url=redis_url,
         secret_key=SecretStr(DATABASE_SECRET),
+        master_keys=MASTER_KEYS,
     )
     supervisor = IngestionSupervisor(settings, knowledge.urls)
     supervisor._pool = pool

@@ -19,14 +19,15 @@ from domain.errors import NotFound
 from domain.ids import ChatbotId, TenantId
 from pipelines.embed_stage import EmbedPool
 from pipelines.work import EmbeddedDocument, FailedDocument, WorkItem
-from storage.blobs import BlobStore, original_key
+from storage.blobs import ORIGINAL, BlobStore, original_key
 from storage.postgres.database import system_tx, tenant_tx
 from storage.postgres.documents import Documents
 from storage.postgres.erased_rows import erase
 from storage.postgres.erasures import Erasures
+from storage.postgres.tenant_keys import keys_of
 from storage.vectors.store import VectorStore
 from tests.fixtures.conditions import eventually
-from tests.fixtures.database import DATABASE_SECRET
+from tests.fixtures.database import DATABASE_SECRET, MASTER_KEYS
 from tests.fixtures.knowledge import KnowledgeBase
 
 Bot = tuple[TenantId, ChatbotId]
@@ -79,6 +80,7 @@ async def supervisor(
         profile="test",
         redis_url=redis_url,
         secret_key=SecretStr(DATABASE_SECRET),
+        master_keys=MASTER_KEYS,
     )
     supervisor = IngestionSupervisor(settings, knowledge.urls)
     yield supervisor
@@ -157,7 +159,8 @@ async def test_a_document_deleted_while_in_work_leaves_nothing(
     assert await vectors.count(*bot, kept.id) == 1
     with pytest.raises(NotFound):
         await blobs.get(original_key(bot[0], deleted.id))
-    assert await blobs.get(original_key(bot[0], kept.id)) == b"kept"
+    keys = (await keys_of(knowledge.db, bot[0])).for_document(kept.id)
+    assert keys.open(ORIGINAL, await blobs.get(original_key(bot[0], kept.id))) == b"kept"
 
 
 async def test_a_chatbot_deleted_while_its_document_is_in_work_leaves_nothing(

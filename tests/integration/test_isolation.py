@@ -15,10 +15,11 @@ from storage.postgres.database import Database, Transaction, system_tx, tenant_t
 from storage.postgres.migrator import migrate, role_urls
 
 SECRET = "isolation-tests"
-NO_TENANT = {"users", "webhook_inbox", "audit_anchors", "schema_migrations"}
+NO_TENANT = {"users", "webhook_inbox", "audit_anchors", "schema_migrations", "account_links", "mail_queue", "staff"}
 
 SEED = """
 insert into tenants (id, name) values (%(tenant)s, 'Example');
+insert into tenant_keys (tenant_id, version, master_key_id, wrapped) values (%(tenant)s, 1, 'test', 'x');
 insert into users (id, email, password_hash) values (%(user)s, %(user)s::text || '@example.com', 'x');
 insert into memberships (tenant_id, user_id, role) values (%(tenant)s, %(user)s, 'owner');
 insert into sign_ins (tenant_id, id, user_id, method, user_agent, expires_at)
@@ -27,6 +28,8 @@ insert into api_keys (tenant_id, id, created_by, name, scopes, prefix, secret_ha
     values (%(tenant)s, %(id)s, %(user)s, 'Key', '{chatbots.read}', 'abcdefgh', sha256('x'));
 insert into refresh_tokens (id, family, user_id, tenant_id, token_hash, expires_at)
     values (gen_random_uuid(), %(id)s, %(user)s, %(tenant)s, %(user)s::text::bytea, now());
+insert into invitations (tenant_id, id, email, role, expires_at)
+    values (%(tenant)s, gen_random_uuid(), 'a@example.com', 'editor', now());
 insert into chatbots (tenant_id, id, name) values (%(tenant)s, %(id)s, 'Bot');
 insert into chatbot_configs (tenant_id, chatbot_id, version, config) values (%(tenant)s, %(id)s, 1, '{}');
 insert into documents (tenant_id, id, chatbot_id, name, media_type, size, content_hash)

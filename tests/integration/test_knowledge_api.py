@@ -2,6 +2,7 @@
 
 import hashlib
 from typing import Any
+from uuid import UUID
 
 import pytest
 
@@ -9,8 +10,9 @@ from deployments.gateway.upload import MAX_FILES
 from domain.documents import Block, ParsedDocument
 from domain.ids import DocumentId, TenantId
 from pipelines.parsed_json import dump_parsed
-from storage.blobs import original_key, parsed_key
+from storage.blobs import ORIGINAL, PARSED, original_key, parsed_key
 from storage.postgres.database import tenant_tx
+from storage.postgres.tenant_keys import keys_of
 from tests.fixtures.gateway import GatewayRig, Tenant
 
 TEXT = b"The warranty lasts twelve months."
@@ -31,7 +33,8 @@ async def test_an_upload_is_stored_queued_and_told_of(rig: GatewayRig) -> None:
     assert (first["status"], first["size"], first["media_type"]) == ("queued", len(TEXT), "text/plain")
     assert second["media_type"] == "text/markdown"
     tenant_id, document_id = TenantId(tenant.grant["tenant"]["id"]), DocumentId(first["id"])  # type: ignore[arg-type]
-    assert await rig.services.blobs.get(original_key(tenant_id, document_id)) == TEXT
+    keys = (await keys_of(rig.services.db, tenant_id)).for_document(document_id)
+    assert keys.open(ORIGINAL, await rig.services.blobs.get(original_key(tenant_id, document_id))) == TEXT
     async with tenant_tx(rig.services.db, tenant_id) as tx:
         events = await (await tx.execute("select kind, aggregate, payload from outbox order by id")).fetchall()
         stored = await (await tx.execute("select content_hash from documents order by id")).fetchall()
@@ -144,7 +147,8 @@ async def test_a_passage_is_cut_from_the_parsed_text(rig: GatewayRig) -> None:
     text = "Before. " + "The warranty lasts twelve months." + " After."
     parsed = ParsedDocument(text, (Block(0, 7, 1, "Intro"), Block(8, len(text), 2, "Warranty")), 2)
     tenant_id = TenantId(tenant.grant["tenant"]["id"])
-    await rig.services.blobs.put(parsed_key(tenant_id, DocumentId(document)), dump_parsed(parsed))  # type: ignore[arg-type]
+    keys = (await keys_of(rig.services.db, tenant_id)).for_document(DocumentId(UUID(str(document))))
+    await rig.services.blobs.put(parsed_key(tenant_id, keys.document_id), keys.seal(PARSED, dump_parsed(parsed)))
     answer = (await tenant.get(path, params={"start": 8, "end": 41})).json()
     assert answer == {
         "document_id": document,

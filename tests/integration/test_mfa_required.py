@@ -1,10 +1,15 @@
 """A company that asks for a second factor: whoever lacks it can set it up, and nothing else."""
 
+from uuid import UUID
+
+import psycopg
+import pytest
+
 from deployments.gateway.models import GrantModel
-from domain.ids import new_uuid
+from domain.ids import TenantId, new_uuid
 from domain.tenancy import Role
 from storage.postgres.accounts import Accounts
-from storage.postgres.database import system_tx
+from storage.postgres.database import system_tx, tenant_tx
 from tests.fixtures.gateway import PASSWORD, GatewayRig, SocketRig, Tenant
 from tests.fixtures.second_factor import CodeClock, Enrolled, enrol
 
@@ -98,3 +103,24 @@ async def test_a_socket_asks_too(socket_rig: SocketRig, code_clock: CodeClock) -
         await client.send(type="auth", token=editor.grant["access_token"])
         assert (await client.expect("error"))["code"] == "mfa_enrolment_required"
         assert await client.closed() == 4403
+
+
+async def test_a_company_sees_of_its_own_people_only_whether_they_have_one(rig: GatewayRig, enrolled: Enrolled) -> None:
+    other = await enrol(await rig.register(), enrolled.clock)
+    statements = (
+        "select user_id from totp_factors where confirmed_at is not null",
+        "select secret from totp_factors",
+        "select * from recovery_codes",
+        "select * from external_identities",
+        "update totp_factors set confirmed_at = null",
+        "delete from totp_factors",
+    )
+    tenant = TenantId(UUID(enrolled.tenant.grant["tenant"]["id"]))
+    async with tenant_tx(rig.services.db, tenant) as tx:
+        seen = await (await tx.execute(statements[0].encode())).fetchall()
+    assert [str(row["user_id"]) for row in seen] == [enrolled.tenant.grant["user"]["id"]]
+    assert other.tenant.grant["user"]["id"] not in str(seen)
+    for statement in statements[1:]:
+        with pytest.raises(psycopg.errors.InsufficientPrivilege):
+            async with tenant_tx(rig.services.db, tenant) as tx:
+                await tx.execute(statement.encode())

@@ -8,6 +8,7 @@ from jose.jwt import get_unverified_claims
 from domain.api_key import new_api_key
 from domain.ids import ApiKeyId, SignInId, TenantId, UserId, new_uuid
 from domain.permissions import KEY_PERMISSIONS, PERMISSIONS, Permission
+from domain.staff import STAFF_PERMISSIONS, StaffPermission, StaffRole
 from domain.tenancy import Principal, Role
 from storage.postgres.api_keys import ApiKeys
 from storage.postgres.database import system_tx, tenant_tx
@@ -29,6 +30,12 @@ BODIES: dict[tuple[str, str], dict[str, Any]] = {
     ("post", "/subscriptions"): {"json": {"plan": "pro"}},
     ("post", "/chatbots/{chatbot_id}/visitors/{visitor_id}/consent"): {"json": {"policy_version": "1"}},
     ("post", "/tenant/erasure"): {"json": {"password": "wrong", "name": "wrong"}},
+    ("patch", "/members/{user_id}"): {"json": {"role": "analyst"}},
+    ("post", "/invitations"): {"json": {"email": "new@example.com", "role": "editor"}},
+    ("post", "/auth/switch"): {"json": {"tenant_id": "00000000-0000-7000-8000-000000000000"}},
+    ("post", "/tenants"): {"json": {"company": "Another"}},
+    ("post", "/auth/password/change"): {"json": {"old_password": "wrong", "password": "correct horse battery"}},
+    ("post", "/platform/tenants/{tenant_id}/suspend"): {"json": {"reason": "Unpaid"}},
 }
 """What an operation needs to get as far as its permission and its ids."""
 SEED = (
@@ -43,12 +50,17 @@ SEED = (
     values (%(tenant)s, %(erasure)s, 'session', %(erasure)s, 'user:x', 'done', '{}')""",
     """insert into exports (tenant_id, id, kind, subject, requested_by, state)
     values (%(tenant)s, %(export)s, 'visitor', %(visitor)s, 'user:x', 'done')""",
+    "insert into users (id, email, password_hash) values (%(user)s, %(user)s::text || '@example.com', 'x')",
+    "insert into memberships (tenant_id, user_id, role) values (%(tenant)s, %(user)s, 'editor')",
+    """insert into invitations (tenant_id, id, email, role, expires_at)
+    values (%(tenant)s, %(invitation)s, %(user)s::text || '@example.org', 'editor', now() + interval '1 day')""",
 )
 
 
 async def world(rig: GatewayRig, chat: Chat) -> dict[str, str]:
     """New targets in the chat's tenant, by the names that paths use."""
-    ids = {name: new_uuid() for name in ("bot", "document", "session", "visitor", "erasure", "export")}
+    names = ("bot", "document", "session", "visitor", "user", "invitation", "erasure", "export")
+    ids = {name: new_uuid() for name in names}
     async with system_tx(rig.services.db) as tx:
         for statement in SEED:
             await tx.execute(statement.encode(), {**ids, "tenant": tenant_id_of(chat)})
@@ -59,13 +71,13 @@ async def world(rig: GatewayRig, chat: Chat) -> dict[str, str]:
     token = await signed_token(rig, Principal(tenant_id_of(chat), owner, Role.OWNER))
     return {
         **{f"{name}_id": str(value) for name, value in ids.items()},
-        "tenant_id": str(tenant_id_of(chat)),
         "erasure_id": str(ids["erasure"]),
         "export_id": str(ids["export"]),
         "seal": "unknown",
         "api_key_id": str(api_key_id),
         "sign_in_id": get_unverified_claims(token)["sid"],
         "chatbot_id": str(ids["bot"]),
+        "tenant_id": str(tenant_id_of(chat)),
         "turn_id": stored.turn,
         "message_id": stored.answer,
         "provider": "none",
@@ -92,6 +104,15 @@ async def key_of(
     return stored.id, text
 
 
+async def staff(rig: GatewayRig, tenant: TenantId, role: StaffRole) -> str:
+    """The token of one of the platform's staff, who in this tenant sees to the bills."""
+    token = await person(rig, tenant, Role.BILLING)
+    async with system_tx(rig.services.db) as tx:
+        user = rig.services.tokens.verify(token).principal.user_id
+        await tx.execute("insert into staff (user_id, role) values (%s, %s)", [user, role.value])
+    return token
+
+
 async def other_tenant(rig: GatewayRig) -> Chat:
     tenant = await rig.register()
     return Chat(tenant, "", "")
@@ -108,7 +129,8 @@ async def test_every_operation_for_everybody(rig: GatewayRig, chat: Chat) -> Non
     assert len(operations) > 30
     theirs_chat = await other_tenant(rig)
     tenant = tenant_id_of(chat)
-    tokens = {role: await person(rig, tenant, role) for role in Role}
+    tokens: dict[Role | StaffRole, str] = {role: await person(rig, tenant, role) for role in Role}
+    tokens |= {role: await staff(rig, tenant, role) for role in StaffRole}
     owner = UserId(UUID(chat.tenant.grant["user"]["id"]))
     full, little = sorted(KEY_PERMISSIONS), [Permission.FEEDBACK_READ]
     keys = {
@@ -120,10 +142,10 @@ async def test_every_operation_for_everybody(rig: GatewayRig, chat: Chat) -> Non
     wrong: list[str] = []
     for method, path, operation in operations:
         needed = operation.get("x-permission")
-        assert needed in {*Permission, "public", "account"}, f"{method} {path} has no permission"
+        assert needed in {*Permission, *StaffPermission, "public", "account"}, f"{method} {path} has no permission"
         visitors = operation.get("x-visitors", False)
         options = BODIES.get((method, path), {})
-        for who in (*Role, *keys, "visitor", None):
+        for who in (*Role, *StaffRole, *keys, "visitor", None):
             for targets, mine in ((own, True), (theirs, False)):
                 if not mine and ("{" not in path or needed == "public"):
                     continue
@@ -133,6 +155,10 @@ async def test_every_operation_for_everybody(rig: GatewayRig, chat: Chat) -> Non
                 elif who in keys:
                     scopes, token = keys[who]
                     allowed = needed in scopes
+                elif isinstance(who, StaffRole):
+                    # In tenants they are what they are there, and nothing more.
+                    granted = {"account", *PERMISSIONS[Role.BILLING], *STAFF_PERMISSIONS[who]}
+                    token, allowed = tokens[who], needed in granted
                 elif who:
                     bot, visitor = UUID(own["chatbot_id"]), UUID(own["visitor_id"])
                     token = rig.services.tokens.sign_visitor(tenant, bot, visitor)  # type: ignore[arg-type]
@@ -143,9 +169,12 @@ async def test_every_operation_for_everybody(rig: GatewayRig, chat: Chat) -> Non
                 status = (await rig.http.request(method, url, headers=headers, **options)).status_code
                 combinations += 1
                 if allowed or needed == "public":
-                    good = status not in (401, 403) if mine else status == 404
+                    # Staff reach every tenant, and nobody else reaches another one.
+                    good = (
+                        status not in (401, 403) if mine else status == (204 if needed in {*StaffPermission} else 404)
+                    )
                 else:
-                    good = status == (403 if isinstance(who, Role) or who in keys else 401)
+                    good = status == (403 if isinstance(who, Role | StaffRole) or who in keys else 401)
                 if not good:
                     wrong.append(f"{method} {path} by {who} {'own' if mine else 'other'}: {status}")
                 if mine and method == "delete" and status < 300:

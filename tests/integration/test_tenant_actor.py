@@ -31,7 +31,7 @@ async def test_a_turn_is_acked_streamed_and_committed_whole(desk: Desk) -> None:
     assert events[-1]["k"] == "done"
     [turn] = await desk.rows("turns")
     assert (turn["state"], turn["model"]) == ("completed", "model-a")
-    contents = {row["role"]: row["content"] for row in await desk.rows("messages")}
+    contents = await desk.contents()
     assert contents == {"user": "What does the lamp cost?", "assistant": text_of(events)}
     [entry] = await desk.rows("usage_ledger")
     assert [entry["prompt_tokens"], entry["completion_tokens"], entry["cached_tokens"]] == events[-1]["usage"]
@@ -60,7 +60,7 @@ async def test_stop_keeps_and_bills_what_was_said(desk: Desk) -> None:
     assert await actor.stop(desk.session, None)
     seen += await collect(running)
     assert (seen[-1]["k"], seen[-1]["state"]) == ("done", "stopped")
-    contents = {row["role"]: row["content"] for row in await desk.rows("messages")}
+    contents = await desk.contents()
     assert contents["assistant"] == "It costs 40 "
     [entry] = await desk.rows("usage_ledger")
     assert entry["completion_tokens"] == 2

@@ -6,6 +6,7 @@ import structlog
 from pydantic import EmailStr, TypeAdapter, ValidationError
 
 from configs.identity import IdentityProvider
+from deployments.gateway.access_end import announce, end_access
 from deployments.gateway.oidc.id_token import Identity
 from deployments.gateway.oidc.refusals import AccountNotLinked, EmailNotAllowed, EmailNotVerified, IdentityTaken
 from deployments.gateway.origin import of_user
@@ -17,8 +18,7 @@ from storage.postgres.accounts import Account, Accounts
 from storage.postgres.audit import Audit
 from storage.postgres.database import Transaction
 from storage.postgres.identities import Identities
-from storage.postgres.sign_ins import SignIns
-from storage.redis.access import announce_end
+from storage.postgres.people import People
 
 log = structlog.get_logger()
 _EMAIL: TypeAdapter[str] = TypeAdapter(EmailStr)
@@ -49,8 +49,7 @@ async def account_for(
     # The address was never checked here: whoever registered it first may be somebody else, and keeps no way in.
     await Accounts(tx).set_password_hash(account.user.id, await _nobodys_password(services))
     # Before the commit: a gateway that looks too early looks again by itself.
-    for tenant_id, sign_in_id in await SignIns(tx).end_all(account.user.id):
-        await announce_end(services.redis, tenant_id, session_id=sign_in_id)
+    await announce(services, await end_access(tx, account.user.id))
     await link(tx, account.tenant.id, account.user.id, provider, identity, origin, {"password_replaced": True})
     return account
 
@@ -87,6 +86,7 @@ async def _register(
     account = await Accounts(tx).create(email, await _nobodys_password(services), company)
     if not await Identities(tx).link(identity.issuer, identity.subject, account.user.id):
         raise IdentityTaken
+    await People(tx).mark_verified(account.user.id)
     by, target = of_user(origin, account.user.id), Target("tenant", str(account.tenant.id))
     await Audit(tx).append(account.tenant.id, by, Action.TENANT_REGISTER, target, {"provider": provider.name})
     log.info("account.registered", tenant_id=str(account.tenant.id))

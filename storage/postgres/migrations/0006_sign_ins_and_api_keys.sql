@@ -17,7 +17,9 @@ create table sign_ins (
 );
 create index sign_ins_user on sign_ins (user_id, id);
 
--- Families from before: how they began, nobody wrote down.
+-- Families from before: how they began, nobody wrote down. Row security is forced on its owner too, who is migrating.
+alter table refresh_tokens no force row level security;
+alter table memberships no force row level security;
 insert into sign_ins (tenant_id, id, user_id, method, user_agent, created_at, last_used_at, expires_at, ended_at)
 select r.tenant_id, r.family, r.user_id, 'unknown', '', min(r.created_at), max(r.created_at), max(r.expires_at),
        max(r.revoked_at)
@@ -29,6 +31,8 @@ delete from refresh_tokens r
 where not exists (select from sign_ins s where s.tenant_id = r.tenant_id and s.id = r.family);
 alter table refresh_tokens
     add foreign key (tenant_id, family) references sign_ins (tenant_id, id) on delete cascade;
+alter table refresh_tokens force row level security;
+alter table memberships force row level security;
 create index refresh_tokens_sign_in on refresh_tokens (tenant_id, family);
 drop index refresh_tokens_family;
 

@@ -14,7 +14,7 @@ create table totp_factors (
 );
 
 create table recovery_codes (
-    user_id uuid not null references totp_factors (user_id) on delete cascade,
+    user_id uuid not null references users (id) on delete cascade,
     code_hash bytea not null check (length(code_hash) = 32),
     primary key (user_id, code_hash)
 );

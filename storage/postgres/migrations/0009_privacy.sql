@@ -95,7 +95,7 @@ create function erasable_tables() returns setof text
     join pg_attribute a on a.attrelid = c.oid and a.attname = 'tenant_id' and not a.attisdropped
     where c.relkind in ('r', 'p') and c.relnamespace = 'public'::regnamespace
       and c.relname not in ('usage_ledger', 'usage_daily', 'subscriptions', 'invoices', 'audit_events', 'audit_heads',
-                            'erasures', 'outbox', 'handled_events')
+                            'erasures', 'outbox', 'handled_events', 'tenant_keys')
     order by 1
 $$;
 

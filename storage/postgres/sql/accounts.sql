@@ -12,19 +12,21 @@ returning id, email::text as email, created_at;
 insert into memberships (tenant_id, user_id, role) values (%(tenant_id)s, %(user_id)s, %(role)s);
 
 -- name: account_by_email
--- The oldest membership is the one that log-in opens.
-select u.id as user_id, u.email::text as email, u.created_at as user_created_at, u.password_hash,
-       t.id as tenant_id, t.name as tenant_name, t.plan, t.created_at as tenant_created_at, m.role
+-- The oldest membership is the one that log-in opens, a suspended tenant only where there is no other.
+select u.id as user_id, u.email::text as email, u.created_at as user_created_at, u.email_verified_at,
+       u.password_hash, t.id as tenant_id, t.name as tenant_name, t.plan, t.created_at as tenant_created_at,
+       t.suspended_at, m.role
 from users u
 join memberships m on m.user_id = u.id
 join tenants t on t.id = m.tenant_id
 where u.email = %(email)s
-order by m.created_at, t.id
+order by t.suspended_at is not null, m.created_at, t.id
 limit 1;
 
 -- name: account_by_ids
-select u.id as user_id, u.email::text as email, u.created_at as user_created_at, u.password_hash,
-       t.id as tenant_id, t.name as tenant_name, t.plan, t.created_at as tenant_created_at, m.role
+select u.id as user_id, u.email::text as email, u.created_at as user_created_at, u.email_verified_at,
+       u.password_hash, t.id as tenant_id, t.name as tenant_name, t.plan, t.created_at as tenant_created_at,
+       t.suspended_at, m.role
 from users u
 join memberships m on m.user_id = u.id
 join tenants t on t.id = m.tenant_id

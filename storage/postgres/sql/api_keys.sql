@@ -43,8 +43,10 @@ returning name;
 -- of who made the key.
 select k.tenant_id, k.id, k.created_by, k.scopes, m.role, extract(epoch from k.expires_at)::float8 as expires_at,
        case when k.prefix = %(prefix)s then k.secret_hash else k.previous_hash end as secret_hash,
-       k.last_used_at is null or k.last_used_at < now() - interval '1 minute' as use_is_old
+       k.last_used_at is null or k.last_used_at < now() - interval '1 minute' as use_is_old,
+       t.suspended_at is not null as suspended
 from api_keys k
+join tenants t on t.id = k.tenant_id
 join memberships m on m.tenant_id = k.tenant_id and m.user_id = k.created_by
 where (k.prefix = %(prefix)s or (k.previous_prefix = %(prefix)s and k.previous_until > now()))
   and k.revoked_at is null and (k.expires_at is null or k.expires_at > now());

@@ -1,31 +1,32 @@
 -- name: insert
 -- The same content is one document per bot. One that failed before gets another chance; no row comes back for
 -- one that is there and well.
-insert into documents (tenant_id, id, chatbot_id, name, media_type, size, content_hash)
-values (%(tenant_id)s, %(id)s, %(chatbot_id)s, %(name)s, %(media_type)s, %(size)s, %(content_hash)s)
+insert into documents (tenant_id, id, chatbot_id, name, media_type, size, content_hash, sealed_version)
+values (%(tenant_id)s, %(id)s, %(chatbot_id)s, %(name)s, %(media_type)s, %(size)s, %(content_hash)s,
+        %(sealed_version)s)
 on conflict (tenant_id, chatbot_id, content_hash) do update
 set status = 'queued', reason = null, attempts = 0, name = excluded.name, media_type = excluded.media_type,
-    updated_at = now()
+    sealed_version = excluded.sealed_version, updated_at = now()
 where documents.status = 'failed'
 returning tenant_id, chatbot_id, id, name, media_type, size, content_hash, status, reason, pages, chunks,
-          created_at, updated_at;
+          sealed_version, created_at, updated_at;
 
 -- name: get_by_hash
 select tenant_id, chatbot_id, id, name, media_type, size, content_hash, status, reason, pages, chunks,
-       created_at, updated_at
+       sealed_version, created_at, updated_at
 from documents
 where tenant_id = %(tenant_id)s and chatbot_id = %(chatbot_id)s and content_hash = %(content_hash)s;
 
 -- name: get
 select tenant_id, chatbot_id, id, name, media_type, size, content_hash, status, reason, pages, chunks,
-       created_at, updated_at
+       sealed_version, created_at, updated_at
 from documents
 where tenant_id = %(tenant_id)s and chatbot_id = %(chatbot_id)s and id = %(id)s;
 
 -- name: list
 -- Newest first, after the cursor.
 select tenant_id, chatbot_id, id, name, media_type, size, content_hash, status, reason, pages, chunks,
-       created_at, updated_at
+       sealed_version, created_at, updated_at
 from documents
 where tenant_id = %(tenant_id)s and chatbot_id = %(chatbot_id)s
   and (%(before)s::uuid is null or id < %(before)s::uuid)
@@ -39,7 +40,7 @@ select count(*) as documents from documents where tenant_id = %(tenant_id)s and 
 delete from documents
 where tenant_id = %(tenant_id)s and chatbot_id = %(chatbot_id)s and id = %(id)s
 returning tenant_id, chatbot_id, id, name, media_type, size, content_hash, status, reason, pages, chunks,
-          created_at, updated_at;
+          sealed_version, created_at, updated_at;
 
 -- name: claim_batch
 -- Tenants take turns: a document's turn is its place in its tenant's queue behind what that tenant has in work.
@@ -68,7 +69,7 @@ set status = 'processing', attempts = d.attempts + 1, updated_at = now()
 from picked p
 where d.tenant_id = p.tenant_id and d.id = p.id
 returning d.tenant_id, d.chatbot_id, d.id, d.name, d.media_type, d.size, d.content_hash, d.status, d.reason, d.pages,
-          d.chunks, d.created_at, d.updated_at, d.attempts;
+          d.chunks, d.sealed_version, d.created_at, d.updated_at, d.attempts;
 
 -- name: mark_ready
 -- No row comes back for a document that was deleted meanwhile.
@@ -91,7 +92,7 @@ returning id;
 -- name: orphans
 -- In work without a worker: what a supervisor that died had claimed.
 select tenant_id, chatbot_id, id, name, media_type, size, content_hash, status, reason, pages, chunks,
-       created_at, updated_at, attempts
+       sealed_version, created_at, updated_at, attempts
 from documents
 where status = 'processing'
 order by id

@@ -224,6 +224,12 @@ select name, total from tenant_rows(%(tenant_id)s, true);
 -- name: count_tenant_rows
 select name, total from tenant_rows(%(tenant_id)s, false);
 
+-- name: delete_mail
+-- What waits to be sent to the people and to who was invited.
+delete from mail_queue q
+where q.about in (select id from invitations where tenant_id = %(tenant_id)s)
+   or q.recipient in (select u.email::text from users u where u.id = any(%(people)s::uuid[]));
+
 -- name: delete_people
 -- Nobody who has joined another tenant meanwhile.
 delete from users u

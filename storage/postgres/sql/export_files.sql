@@ -7,25 +7,26 @@ select id, chatbot_id, policy_version, ip, at from consents
 where tenant_id = %(tenant_id)s and visitor_id = %(subject)s order by id
 
 -- name: visitor_sessions
-select id, chatbot_id, title, head_turn_id, closed_at, created_at, updated_at from sessions
+select id, chatbot_id, title, sealed_title as sealed, head_turn_id, closed_at, created_at, updated_at from sessions
 where tenant_id = %(tenant_id)s and visitor_id = %(subject)s order by id
 
 -- name: visitor_messages
-select m.id, m.session_id, m.turn_id, t.parent_turn_id, m.role, m.content, t.state, t.model, m.created_at
+select m.id, m.session_id, m.turn_id, t.parent_turn_id, m.role, m.content, m.sealed, t.state, t.model, m.created_at
 from messages m
 join sessions s on s.tenant_id = m.tenant_id and s.id = m.session_id
 join turns t on t.tenant_id = m.tenant_id and t.id = m.turn_id
 where m.tenant_id = %(tenant_id)s and s.visitor_id = %(subject)s order by m.id
 
 -- name: visitor_citations
-select c.message_id, c.position, c.document_name, c.page, c.section, c.snippet
+select m.session_id, c.message_id, c.position, c.document_id, c.document_name, c.page, c.section, c.span_start,
+       c.span_end, c.snippet, c.sealed
 from citations c
 join messages m on m.tenant_id = c.tenant_id and m.id = c.message_id
 join sessions s on s.tenant_id = m.tenant_id and s.id = m.session_id
 where c.tenant_id = %(tenant_id)s and s.visitor_id = %(subject)s order by c.message_id, c.position
 
 -- name: visitor_feedback
-select f.message_id, f.rating, f.comment, f.created_at, f.updated_at
+select f.message_id, f.rating, f.comment, f.sealed_comment as sealed, f.created_at, f.updated_at
 from feedback f
 join messages m on m.tenant_id = f.tenant_id and m.id = f.message_id
 join sessions s on s.tenant_id = m.tenant_id and s.id = m.session_id
@@ -69,7 +70,8 @@ select chatbot_id, version, config, created_at from chatbot_configs
 where tenant_id = %(tenant_id)s order by chatbot_id, version
 
 -- name: tenant_documents
-select id, chatbot_id, name, media_type, size, content_hash, status, reason, pages, chunks, created_at, updated_at
+select id, chatbot_id, name, media_type, size, content_hash, status, reason, pages, chunks, sealed_version,
+       created_at, updated_at
 from documents where tenant_id = %(tenant_id)s order by id
 
 -- name: tenant_visitors
@@ -79,7 +81,8 @@ select id, chatbot_id, external_id, created_at, last_seen_at from visitors where
 select id, chatbot_id, visitor_id, policy_version, ip, at from consents where tenant_id = %(tenant_id)s order by id
 
 -- name: tenant_sessions
-select id, chatbot_id, visitor_id, title, head_turn_id, closed_at, created_at, updated_at from sessions
+select id, chatbot_id, visitor_id, title, sealed_title as sealed, head_turn_id, closed_at, created_at, updated_at
+from sessions
 where tenant_id = %(tenant_id)s order by id
 
 -- name: tenant_turns
@@ -88,15 +91,18 @@ select id, session_id, chatbot_id, config_version, client_id, user_message_id, p
 from turns where tenant_id = %(tenant_id)s order by id
 
 -- name: tenant_messages
-select id, session_id, turn_id, role, content, created_at, delivered_at from messages
+select id, session_id, turn_id, role, content, sealed, created_at, delivered_at from messages
 where tenant_id = %(tenant_id)s order by id
 
 -- name: tenant_citations
-select message_id, position, document_id, document_name, page, section, span_start, span_end, snippet from citations
-where tenant_id = %(tenant_id)s order by message_id, position
+select m.session_id, c.message_id, c.position, c.document_id, c.document_name, c.page, c.section, c.span_start,
+       c.span_end, c.snippet, c.sealed
+from citations c
+join messages m on m.tenant_id = c.tenant_id and m.id = c.message_id
+where c.tenant_id = %(tenant_id)s order by c.message_id, c.position
 
 -- name: tenant_feedback
-select message_id, rating, comment, created_at, updated_at from feedback
+select message_id, rating, comment, sealed_comment as sealed, created_at, updated_at from feedback
 where tenant_id = %(tenant_id)s order by message_id
 
 -- name: tenant_usage_ledger

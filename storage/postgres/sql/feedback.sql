@@ -1,17 +1,18 @@
 -- name: put
-insert into feedback (tenant_id, message_id, rating, comment)
-values (%(tenant_id)s, %(message_id)s, %(rating)s, %(comment)s)
+insert into feedback (tenant_id, message_id, rating, sealed_comment)
+values (%(tenant_id)s, %(message_id)s, %(rating)s, %(sealed_comment)s)
 on conflict (tenant_id, message_id) do update
-    set rating = excluded.rating, comment = excluded.comment, updated_at = now()
-returning rating, comment, updated_at;
+    set rating = excluded.rating, comment = '', sealed_comment = excluded.sealed_comment, updated_at = now()
+returning rating, updated_at;
 
 -- name: delete
 delete from feedback where tenant_id = %(tenant_id)s and message_id = %(message_id)s;
 
 -- name: list
 -- A chatbot's ratings, newest first, with the beginnings of what was asked and answered.
-select f.message_id, a.session_id, a.turn_id, f.rating, f.comment, left(q.content, 300) as question,
-       left(a.content, 300) as answer, f.created_at, f.updated_at
+select f.message_id, a.session_id, a.turn_id, f.rating, f.comment, f.sealed_comment, q.id as question_id,
+       q.content as question, q.sealed as sealed_question, a.content as answer, a.sealed as sealed_answer,
+       f.created_at, f.updated_at
 from feedback f
 join messages a on a.tenant_id = f.tenant_id and a.id = f.message_id
 join turns t on t.tenant_id = a.tenant_id and t.id = a.turn_id

@@ -31,9 +31,9 @@ limit 1;
 
 -- name: messages_of
 -- The question and, where there is one, the answer of each turn; a regenerated turn has another turn's question.
-select m.id, m.session_id, t.id as turn_id, t.parent_turn_id, t.state, t.client_id, m.role, m.content, m.created_at,
-       m.delivered_at, u.prompt_tokens, u.completion_tokens, u.cached_tokens, f.rating, f.comment,
-       f.updated_at as rated_at
+select m.id, m.session_id, t.id as turn_id, t.parent_turn_id, t.state, t.client_id, m.role, m.content, m.sealed,
+       m.created_at, m.delivered_at, u.prompt_tokens, u.completion_tokens, u.cached_tokens, f.rating, f.comment,
+       f.sealed_comment, f.updated_at as rated_at
 from turns t
 left join messages a on a.tenant_id = t.tenant_id and a.turn_id = t.id and a.role = 'assistant'
 cross join lateral (values (t.user_message_id), (a.id)) part (message_id)
@@ -51,7 +51,7 @@ where tenant_id = %(tenant_id)s and session_id = %(session_id)s
 group by parent_turn_id;
 
 -- name: citations_of
-select message_id, position, document_id, document_name, page, section, span_start, span_end, snippet
+select message_id, position, document_id, document_name, page, section, span_start, span_end, snippet, sealed
 from citations
 where tenant_id = %(tenant_id)s and message_id = any(%(message_ids)s)
 order by message_id, position;
@@ -69,7 +69,7 @@ with recursive tree as (
     join turns t on t.tenant_id = %(tenant_id)s and t.session_id = %(session_id)s and t.parent_turn_id = p.id
     left join messages a on a.tenant_id = t.tenant_id and a.turn_id = t.id and a.role = 'assistant'
 )
-select b.id as turn_id, b.messages, left(q.content, 80) as preview, b.created_at
+select b.id as turn_id, b.messages, q.id as message_id, q.content, q.sealed, b.created_at
 from tree b
 join messages q on q.tenant_id = %(tenant_id)s and q.id = b.user_message_id
 where not exists (select from turns c

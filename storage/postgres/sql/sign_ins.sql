@@ -16,7 +16,7 @@ returning extract(epoch from expires_at - now())::float8 as seconds_left;
 
 -- name: standing
 -- Of a member whose sign-in lives: all in the one statement that every request waits for.
-select m.role,
+select m.role, t.suspended_at is not null as suspended,
        t.require_mfa and not exists (
            select from totp_factors f where f.user_id = m.user_id and f.confirmed_at is not null
        ) as lacks_second_factor
@@ -48,9 +48,10 @@ where user_id = %(user_id)s and id = %(id)s and ended_at is null
 returning tenant_id, id;
 
 -- name: end_all
--- Of a person in all of their companies, but for one.
+-- Of a person in one company or in all of them, but for one.
 update sign_ins set ended_at = now()
 where user_id = %(user_id)s and ended_at is null and id is distinct from %(but)s::uuid
+  and (%(tenant_id)s::uuid is null or tenant_id = %(tenant_id)s::uuid)
 returning tenant_id, id;
 
 -- name: knows_address

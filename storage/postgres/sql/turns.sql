@@ -40,7 +40,7 @@ with held as materialized (
     from turns
     where tenant_id = %(tenant_id)s and session_id = %(session_id)s and client_id = %(client_id)s
 ), origin as (
-    select t.id, t.parent_turn_id, t.user_message_id, m.content
+    select t.id, t.parent_turn_id, t.user_message_id, m.content, m.sealed
     from turns t
     join messages m on m.tenant_id = t.tenant_id and m.id = t.user_message_id
     where t.tenant_id = %(tenant_id)s and t.session_id = %(session_id)s
@@ -60,22 +60,23 @@ with held as materialized (
       and (%(regenerates)s::uuid is null and %(edits)s::uuid is null or origin.id is not null)
     returning id, user_message_id
 ), message as (
-    insert into messages (tenant_id, id, session_id, turn_id, role, content)
-    select %(tenant_id)s, turn.user_message_id, %(session_id)s, turn.id, 'user', %(text)s
+    insert into messages (tenant_id, id, session_id, turn_id, role, sealed)
+    select %(tenant_id)s, turn.user_message_id, %(session_id)s, turn.id, 'user', %(sealed)s
     from turn
     where %(regenerates)s::uuid is null
 ), touched as (
     -- The first question names a session that has no title.
     update sessions s
     set updated_at = now(), head_turn_id = turn.id,
-        title = case when s.title = '' then left(%(text)s, 80) else s.title end
+        sealed_title = case when s.title = '' then coalesce(s.sealed_title, %(sealed_title)s) end
     from turn
     where s.tenant_id = %(tenant_id)s and s.id = %(session_id)s
 )
 select held.epoch, t.plan, place.chatbot_id, place.name as chatbot_name, place.version, place.config, place.closed_at,
        place.consented,
        known.id as known_id, known.state as known_state, known.user_message_id as known_message_id,
-       turn.id as turn_id, turn.user_message_id, origin.content as origin_text
+       turn.id as turn_id, turn.user_message_id, origin.id as origin_id, origin.user_message_id as origin_message_id,
+       origin.content as origin_content, origin.sealed as origin_sealed
 from tenants t
 left join held on true
 left join place on true
@@ -96,11 +97,12 @@ with recursive line as (
     join turns t on t.tenant_id = %(tenant_id)s and t.id = line.parent_turn_id
     where line.depth < %(limit)s
 )
-select q.content as question, a.content as answer
+select q.id as question_id, q.content as question, q.sealed as sealed_question,
+       a.id as answer_id, a.content as answer, a.sealed as sealed_answer
 from line
 join messages q on q.tenant_id = %(tenant_id)s and q.id = line.user_message_id
 join messages a on a.tenant_id = %(tenant_id)s and a.turn_id = line.id and a.role = 'assistant'
-where line.depth > 0 and a.content <> ''
+where line.depth > 0
 order by line.depth;
 
 -- name: begin
@@ -110,7 +112,7 @@ where tenant_id = %(tenant_id)s and id = %(id)s and epoch = %(epoch)s and state 
 
 -- name: open_turns
 -- Turns without an end, with what it takes to run them again.
-select t.id, t.session_id, t.chatbot_id, t.epoch, m.content as question, f.config
+select t.id, t.session_id, t.chatbot_id, t.epoch, m.id as message_id, m.content, m.sealed, f.config
 from turns t
 join messages m on m.tenant_id = t.tenant_id and m.id = t.user_message_id
 join chatbot_configs f on f.tenant_id = t.tenant_id and f.chatbot_id = t.chatbot_id and f.version = t.config_version
@@ -136,18 +138,17 @@ where tenant_id = %(tenant_id)s and id = %(id)s and epoch = (select epoch from h
 returning id;
 
 -- name: insert_answer
-insert into messages (tenant_id, id, session_id, turn_id, role, content)
-values (%(tenant_id)s, %(id)s, %(session_id)s, %(turn_id)s, 'assistant', %(content)s);
+insert into messages (tenant_id, id, session_id, turn_id, role, sealed)
+values (%(tenant_id)s, %(id)s, %(session_id)s, %(turn_id)s, 'assistant', %(sealed)s);
 
 -- name: insert_citation
-insert into citations (tenant_id, message_id, position, document_id, document_name, page, section, span_start,
-                       span_end, snippet)
-values (%(tenant_id)s, %(message_id)s, %(position)s, %(document_id)s, %(document_name)s, %(page)s, %(section)s,
-        %(span_start)s, %(span_end)s, %(snippet)s);
+insert into citations (tenant_id, message_id, position, document_id, page, span_start, span_end, sealed)
+values (%(tenant_id)s, %(message_id)s, %(position)s, %(document_id)s, %(page)s, %(span_start)s, %(span_end)s,
+        %(sealed)s);
 
 -- name: ended_turn
 -- A finished turn with its answer, for a client that comes back after it ended.
-select t.id, t.epoch, t.state, t.model, t.error_code, m.id as message_id, m.content,
+select t.id, t.epoch, t.state, t.model, t.error_code, m.id as message_id, m.content, m.sealed,
        coalesce(u.prompt_tokens, 0) as prompt_tokens, coalesce(u.completion_tokens, 0) as completion_tokens,
        coalesce(u.cached_tokens, 0) as cached_tokens
 from turns t
@@ -156,7 +157,7 @@ left join usage_ledger u on u.tenant_id = t.tenant_id and u.turn_id = t.id
 where t.tenant_id = %(tenant_id)s and t.id = %(id)s and t.session_id = %(session_id)s;
 
 -- name: citations_of
-select position, document_id, document_name, page, section, span_start, span_end, snippet
+select position, document_id, document_name, page, section, span_start, span_end, snippet, sealed
 from citations
 where tenant_id = %(tenant_id)s and message_id = %(message_id)s
 order by position;

@@ -1,0 +1,74 @@
+"""Encryption at rest: the port to whatever holds the master key, and the names of the places of sealed values."""
+
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from domain.ids import DocumentId, MessageId, SessionId, TenantId, TurnId
+
+KEY_BYTES = 32
+
+
+@dataclass(frozen=True, slots=True)
+class WrappedKey:
+    """A data key as it is stored: it says nothing without the master key of that id."""
+
+    master_key_id: str
+    wrapped: bytes
+
+
+class KeyEncryption(Protocol):
+    """What a key-management service does; the master key never leaves it."""
+
+    @property
+    def newest(self) -> str:
+        """The id of the master key that `wrap` uses."""
+
+    async def wrap(self, tenant_id: TenantId, version: int, key: bytes) -> WrappedKey:
+        """Wrap a data key of 32 bytes for this tenant and version only. Raises Unavailable."""
+
+    async def unwrap(self, tenant_id: TenantId, version: int, wrapped: WrappedKey) -> bytes:
+        """The data key. Raises Unavailable without that master key, Unreadable for what it did not wrap like this."""
+
+
+@dataclass(frozen=True, slots=True)
+class StoredKey:
+    """One version of a tenant's data key, as the database has it."""
+
+    version: int
+    wrapped: WrappedKey | None = field(repr=False)
+    """None once it is shredded."""
+    active_in: float
+    """Seconds until it seals new values; by then every process has read it. 0 when it does."""
+
+
+# A place is part of what a value is sealed with, so that it opens nowhere else. The tenant comes before it.
+
+
+def message_place(session_id: SessionId, message_id: MessageId) -> str:
+    return f"message|{session_id}|{message_id}"
+
+
+def citation_place(session_id: SessionId, message_id: MessageId, position: int) -> str:
+    return f"citation|{session_id}|{message_id}|{position}"
+
+
+def title_place(session_id: SessionId) -> str:
+    return f"title|{session_id}"
+
+
+def comment_place(message_id: MessageId) -> str:
+    return f"comment|{message_id}"
+
+
+def events_place(turn_id: TurnId, epoch: int, entry: str) -> str:
+    """`entry` is the id of the stream's entry."""
+    return f"events|{turn_id}|{epoch}|{entry}"
+
+
+def answer_place(record: str) -> str:
+    """Of an answer kept for a repeated request; `record` is its key."""
+    return f"answer|{record}"
+
+
+def file_place(document_id: DocumentId, name: str) -> str:
+    return f"file|{document_id}|{name}"
