@@ -122,6 +122,7 @@ class SessionHost:
             "follow": self._follow,
             "stop": self._stop,
             "watch": self._announcements.watch,
+            "erase": self._erase,
         }
         server = await StreamServer.open(methods, secret=secret, host=host)
         self._stack.push_async_callback(server.close)
@@ -182,6 +183,15 @@ class SessionHost:
         actor = await self._actor(payload)
         turn_id = TurnId(_uuid(payload["turn_id"])) if payload.get("turn_id") else None
         yield {"stopped": await actor.stop(_session(payload), turn_id)}
+
+    async def _erase(self, payload: dict[str, Any]) -> AsyncGenerator[dict[str, Any], None]:
+        """Let go of erased sessions, or of the whole tenant without `sessions`, and tell the gateways."""
+        tenant_id, named = TenantId(_uuid(payload["tenant_id"])), payload.get("sessions")
+        sessions = None if named is None else frozenset(SessionId(_uuid(one)) for one in named)
+        actor = self._tenants.pop(tenant_id, None) if sessions is None else self._tenants.get(tenant_id)
+        stopped = await actor.let_go(sessions) if actor is not None else 0
+        self._announcements.erased(tenant_id, sessions)
+        yield {"stopped": stopped}
 
     async def _actor(self, payload: dict[str, Any]) -> TenantActor:
         """The tenant's live object, activated on first use."""

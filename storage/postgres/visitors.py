@@ -54,10 +54,10 @@ class Visitors:
         row = await fetch_one(self._tx, _SQL["welcome_back"], tenant_id=tenant_id, chatbot_id=chatbot_id, id=visitor_id)
         return row is not None
 
-    async def exists(self, tenant_id: TenantId, visitor_id: VisitorId) -> bool:
-        """False for one who was erased."""
-        row = await fetch_one(self._tx, _SQL["exists"], tenant_id=tenant_id, id=visitor_id)
-        return bool(row and row["found"])
+    async def exists(self, tenant_id: TenantId, visitor_id: VisitorId, chatbot_id: ChatbotId | None = None) -> bool:
+        """Whether there is such a visitor, of the bot where one is given."""
+        row = await fetch_one(self._tx, _SQL["exists"], tenant_id=tenant_id, id=visitor_id, chatbot_id=chatbot_id)
+        return row is not None
 
     async def list_page(
         self, tenant_id: TenantId, chatbot_id: ChatbotId, limit: int, before: UUID | None = None

@@ -21,7 +21,9 @@ where tenant_id = %(tenant_id)s and chatbot_id = %(chatbot_id)s and id = %(id)s 
 returning id;
 
 -- name: exists
-select exists (select from visitors where tenant_id = %(tenant_id)s and id = %(id)s) as found;
+select 1 as found from visitors
+where tenant_id = %(tenant_id)s and id = %(id)s
+  and (%(chatbot_id)s::uuid is null or chatbot_id = %(chatbot_id)s::uuid);
 
 -- name: list
 -- Newest first, after the cursor.
