@@ -87,7 +87,7 @@ async def test_a_document_leaves_no_bytes_and_no_snippets(erasing: ErasureRig, c
     document = await erasing.document(chat, gone, f"{gone}.txt")
     stored = await erasing.talk(chat, "lamp")
     await erasing.owner.execute(
-        "update citations set document_id = %s, document_name = %s, snippet = %s where message_id = %s",
+        "update citations set sealed = null, document_id = %s, document_name = %s, snippet = %s where message_id = %s",
         [document, gone, gone, stored.answer],
     )
     await erasing.vectors.optimize(tenant, bot)
