@@ -12,12 +12,10 @@ from billing.account import StripeAccount
 from configs.settings import Settings
 from domain.audit import Action, ActorKind, Origin, Target
 from domain.erasure import Erasure, Step, added, receipt_of, steps_of
-from domain.ids import TenantId
 from storage.blobs import BlobStore
 from storage.postgres.audit import Audit
 from storage.postgres.database import Database, system_tx
 from storage.postgres.erasures import Erasures
-from storage.postgres.tenant_keys import TenantKeys
 from storage.receipts import ReceiptSigner
 from storage.redis.client import connect_redis
 from storage.redis.registry import EndpointRegistry
@@ -82,7 +80,7 @@ class Eraser:
     async def _do(self, step: Step, erasure: Erasure) -> Erasure:
         """The erasure after the step; a database's step and its record are one transaction."""
         counts = {}
-        if step not in (Step.ACCESS, Step.ROWS, Step.EVENTS):
+        if step not in (Step.ACCESS, Step.KEYS, Step.ROWS, Step.EVENTS):
             counts = await self._steps.outside(step, erasure)
         async with system_tx(self._db) as tx:
             counts |= await self._steps.in_transaction(tx, step, erasure) or {}
@@ -113,9 +111,4 @@ def open_tools(
     account = StripeAccount.open(settings)
     stack.push_async_callback(account.close)
     hosts = LiveHosts(EndpointRegistry(redis), pool)
-
-    async def shred(tenant_id: TenantId) -> int:
-        async with system_tx(db) as tx:
-            return await TenantKeys(tx).shred(tenant_id)
-
-    return ErasureTools(db, vectors, blobs, redis, hosts, account, in_work, shred)
+    return ErasureTools(db, vectors, blobs, redis, hosts, account, in_work)

@@ -1,6 +1,6 @@
 """The steps of an erasure, store by store: each removes what is there, may be repeated, and says how much went."""
 
-from collections.abc import Awaitable, Callable, Collection
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -9,10 +9,12 @@ from redis.asyncio import Redis
 from billing.account import StripeAccount
 from billing.ending import end_subscriptions
 from domain.erasure import Counts, Erasure, ErasureKind, Step
-from domain.ids import ChatbotId, DocumentId, TenantId, TurnId
+from domain.ids import ChatbotId, DocumentId, TenantId, TurnId, VisitorId
 from storage.blobs import BlobStore, document_prefix, export_key
 from storage.postgres.database import Database, Transaction, system_tx
 from storage.postgres.erased_rows import ErasedRows, ErasedTenant
+from storage.postgres.tenant_keys import TenantKeys
+from storage.redis.access import announce_end
 from storage.redis.token_buckets import bucket_key
 from storage.redis.traces import Traces
 from storage.vectors.store import VectorStore
@@ -42,8 +44,6 @@ class ErasureTools:
     account: StripeAccount
     in_work: InWork
     """The tenant's documents that are being ingested in this process at the moment."""
-    shred: Callable[[TenantId], Awaitable[int]] | None = None
-    """Destroys the tenant's keys; how many. None where nothing is encrypted under keys of its own."""
 
 
 class ErasureSteps:
@@ -62,6 +62,8 @@ class ErasureSteps:
                 known = erasure.related.get("people", [])
                 erasure.related["people"] = sorted({*known, *people})
                 return counts
+            case Step.KEYS:
+                return {"postgres.tenant_keys": await TenantKeys(tx).shred(erasure.tenant_id)}
             case Step.ROWS if erasure.kind is ErasureKind.TENANT:
                 return await ErasedTenant(tx, erasure.tenant_id).remove(erasure.related.get("people", []))
             case Step.ROWS:
@@ -81,6 +83,7 @@ class ErasureSteps:
             case Step.BILLING:
                 return {"stripe.subscriptions": await end_subscriptions(tools.db, tools.account, tenant)}
             case Step.LIVE:
+                await self._announce(erasure)
                 return {"live.turns": await tools.hosts.let_go(tenant, self._sessions(erasure))}
             case Step.VECTORS:
                 return await self._vectors(erasure)
@@ -88,8 +91,6 @@ class ErasureSteps:
                 return await self._blobs(erasure)
             case Step.REDIS:
                 return await self._redis(erasure)
-            case Step.KEYS if tools.shred is not None:
-                return {"keys": await tools.shred(tenant)}
             case _:
                 return {}
 
@@ -101,6 +102,9 @@ class ErasureSteps:
             rows = ErasedRows(tx, tenant)
             if whole:
                 found = await ErasedTenant(tx, tenant).count(erasure.related.get("people", []))
+                found["postgres.tenant_keys"] = sum(
+                    key.wrapped is not None for key in await TenantKeys(tx).stored(tenant)
+                )
             else:
                 found = await rows.count(erasure.related)
             found |= await rows.remove_events(erasure)
@@ -119,6 +123,13 @@ class ErasureSteps:
         if whole:
             found["blobs"] = await tools.blobs.count(str(tenant))
         return {name: total for name, total in found.items() if total}
+
+    async def _announce(self, erasure: Erasure) -> None:
+        """Gateways close the sockets of those who are gone, also where no session is open any more."""
+        if erasure.kind is ErasureKind.TENANT:
+            await announce_end(self._tools.redis, erasure.tenant_id)
+        for visitor in map(VisitorId, erasure.related_uuids("visitors")):
+            await announce_end(self._tools.redis, erasure.tenant_id, visitor_id=visitor)
 
     def _sessions(self, erasure: Erasure) -> list[str] | None:
         return None if erasure.kind is ErasureKind.TENANT else erasure.related.get("sessions", [])

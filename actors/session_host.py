@@ -12,6 +12,7 @@ import structlog
 from actors.announcements import Announcements
 from actors.fair_share import FairShare
 from actors.guarding.host_checks import host_checks
+from actors.host_parts import HostParts
 from actors.live_turn import Event
 from actors.loops import repeat, run_until_closed
 from actors.node import stream_host
@@ -19,7 +20,7 @@ from actors.replay_log import PATIENCE_SECONDS, ReplayLog
 from actors.running_turn import TurnTools
 from actors.serve_ports import LanceRetriever, ServeEmbedder, ServePlanner, StreamGenerator
 from actors.streams import StreamPool, StreamServer
-from actors.tenant_actor import HostParts, TenantActor
+from actors.tenant_actor import TenantActor
 from actors.turn_record import TurnRecord
 from configs.logs import configure_logs
 from configs.settings import Settings

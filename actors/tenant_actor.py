@@ -2,19 +2,18 @@
 
 import asyncio
 import time
-from collections.abc import AsyncGenerator, Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import AsyncGenerator, Sequence
 from typing import Any
 from weakref import WeakValueDictionary
 
 import structlog
 
 from actors.budget import TokenBudget
-from actors.fair_share import FairShare, Share, Ticket
+from actors.fair_share import Share, Ticket
+from actors.host_parts import HostParts
 from actors.live_turn import Event, LiveTurn
 from actors.orphan import outcome_of
-from actors.replay_log import ReplayLog
-from actors.running_turn import RunningTurn, TurnTools
+from actors.running_turn import RunningTurn
 from domain.conversation import Question, TurnState
 from domain.errors import AppError, NotFound, QuotaExceeded, TurnRunning, Unavailable
 from domain.ids import MessageId, SessionId, TenantId, TurnId, new_uuid
@@ -32,21 +31,6 @@ REPLAY_SECONDS = 60.0
 """How long an ended turn stays in memory for readers that come back."""
 ADMIT_PAUSES = (0.1, 0.3, 1.0, 2.0, 4.0)
 """Between the tries to store a question while the database is away."""
-
-
-@dataclass(frozen=True, slots=True)
-class HostParts:
-    """What the tenants of a session host share."""
-
-    tools: TurnTools
-    plans: dict[str, Plan]
-    share: FairShare
-    replay: ReplayLog
-    resolve_model: Callable[[str], str]
-    announce: Callable[[LiveTurn], None]
-    """Called with every turn that begins."""
-    restart_orphans: bool
-    """Whether a turn of a dead process runs again when nothing of its answer was shown."""
 
 
 class TenantActor:

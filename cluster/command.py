@@ -13,6 +13,7 @@ import typer
 
 from cluster.embedded.process import SetupError
 from cluster.keys_command import keys_app
+from cluster.privacy_command import erasure_app, retention_app
 from cluster.runtime import end_leftovers, load_state, only_one, process_of
 from cluster.terminal import console, end_well, fail, running_url, settings
 from domain.staff import StaffRole
@@ -20,9 +21,7 @@ from domain.staff import StaffRole
 app = typer.Typer(help="Loquent: chatbots that answer from your documents.", no_args_is_help=True, add_completion=False)
 audit_app = typer.Typer(help="The audit log.", no_args_is_help=True)
 app.add_typer(audit_app, name="audit")
-erasure_app = typer.Typer(help="Receipts of erasures.", no_args_is_help=True)
 app.add_typer(erasure_app, name="erasure")
-retention_app = typer.Typer(help="How long conversations are kept.", no_args_is_help=True)
 app.add_typer(retention_app, name="retention")
 staff_app = typer.Typer(help="The platform's own staff.", no_args_is_help=True)
 app.add_typer(staff_app, name="staff")
@@ -172,36 +171,6 @@ def verify_audit_log(
         raise fail(str(error)) from None
     if not whole:
         raise typer.Exit(1)
-
-
-@erasure_app.command("verify")
-def verify_erasure(
-    file: Annotated[Path, typer.Argument(help="The receipt.")],
-    key: Annotated[str, typer.Option(help="The public key; of the installation of this folder when not given.")] = "",
-) -> None:
-    """Check a receipt's signature and show what it says; status 1 when it does not hold."""
-    from cluster.privacy_command import check_receipt
-
-    try:
-        receipt = check_receipt(settings(), file, key)
-    except SetupError as error:
-        raise fail(str(error)) from None
-    went = ", ".join(f"{total} {name}" for name, total in receipt["erased"].items()) or "nothing"
-    console.print(f"[green]✓[/green] {receipt['kind']} {receipt['subject']}: erased {went}", highlight=False)
-    console.print(f"Signed with key {receipt['key_id']} on {receipt['finished_at']}.", highlight=False)
-
-
-@retention_app.command("run")
-def run_retention_now() -> None:
-    """Erase the conversations that are older than their chatbots keep them; also done once a day by itself."""
-    from cluster.privacy_command import run_retention
-
-    try:
-        went = run_retention(settings())
-    except SetupError as error:
-        raise fail(str(error)) from None
-    sessions, visitors = went.get("postgres.sessions", 0), went.get("postgres.visitors", 0)
-    console.print(f"{sessions} conversations and {visitors} visitors erased; their traces follow.", highlight=False)
 
 
 @staff_app.command("grant")

@@ -1,54 +1,42 @@
-"""`loquent erasure verify` and `loquent retention run`."""
+"""`loquent erasure` and `loquent retention`: check receipts, erase at once what is too old."""
 
-import asyncio
 from pathlib import Path
-from typing import Any
+from typing import Annotated
 
-from cluster.embedded.process import SetupError, remembered_secret
-from cluster.installed_database import database_of
-from configs.settings import Settings
-from domain.erasure import Counts
-from domain.errors import AppError
-from pipelines.retention import expire
-from storage.postgres.database import Database
-from storage.postgres.migrator import role_urls
-from storage.receipts import ReceiptSigner, verify_receipt
+import typer
+
+from cluster.embedded.process import SetupError
+from cluster.terminal import console, fail, settings
+
+erasure_app = typer.Typer(help="Receipts of erasures.", no_args_is_help=True)
+retention_app = typer.Typer(help="How long conversations are kept.", no_args_is_help=True)
 
 
-def check_receipt(settings: Settings, file: Path, public_key: str) -> dict[str, Any]:
-    """What the receipt says. `public_key` is hexadecimal; without one it is this installation's own.
+@erasure_app.command("verify")
+def verify_erasure(
+    file: Annotated[Path, typer.Argument(help="The receipt.")],
+    key: Annotated[str, typer.Option(help="The public key; of the installation of this folder when not given.")] = "",
+) -> None:
+    """Check a receipt's signature and show what it says; status 1 when it does not hold."""
+    from cluster.privacy import check_receipt
 
-    Raises SetupError with the reason when the receipt does not hold, or cannot be checked.
-    """
     try:
-        key = bytes.fromhex(public_key) if public_key else _own_key(settings)
-        return verify_receipt(file.read_bytes(), key)
-    except OSError as error:
-        raise SetupError(f"{file} cannot be read: {error.strerror}.") from error
-    except ValueError as error:
-        known = str(error).endswith(".")
-        raise SetupError(str(error) if known else "A public key is 64 hexadecimal digits.") from error
+        receipt = check_receipt(settings(), file, key)
+    except SetupError as error:
+        raise fail(str(error)) from None
+    went = ", ".join(f"{total} {name}" for name, total in receipt["erased"].items()) or "nothing"
+    console.print(f"[green]✓[/green] {receipt['kind']} {receipt['subject']}: erased {went}", highlight=False)
+    console.print(f"Signed with key {receipt['key_id']} on {receipt['finished_at']}.", highlight=False)
 
 
-def run_retention(settings: Settings) -> Counts:
-    """Erase what is older than its chatbot keeps it; the rows that went. Raises SetupError without the database."""
-    return asyncio.run(_expire(settings))
+@retention_app.command("run")
+def run_retention_now() -> None:
+    """Erase the conversations that are older than their chatbots keep them; also done once a day by itself."""
+    from cluster.privacy import run_retention
 
-
-async def _expire(settings: Settings) -> Counts:
-    url, secret = database_of(settings)
-    db = await Database.open(*role_urls(url, secret), min_size=0, max_size=2)
     try:
-        return await expire(db)
-    except AppError as error:
-        raise SetupError(error.message) from error
-    finally:
-        await db.close()
-
-
-def _own_key(settings: Settings) -> bytes:
-    kept = settings.root / "secret_key"
-    secret = settings.secret_key.get_secret_value() or (remembered_secret(kept) if kept.is_file() else "")
-    if not secret:
-        raise SetupError("Give the platform's public key with --key; `GET /erasures/receipt-key` shows it.")
-    return ReceiptSigner(secret).public_key
+        went = run_retention(settings())
+    except SetupError as error:
+        raise fail(str(error)) from None
+    sessions, visitors = went.get("postgres.sessions", 0), went.get("postgres.visitors", 0)
+    console.print(f"{sessions} conversations and {visitors} visitors erased; their traces follow.", highlight=False)

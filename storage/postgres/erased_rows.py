@@ -178,7 +178,8 @@ class ErasedTenant:
         mails = await execute(self._tx, _SQL["delete_mail"], tenant_id=self._tenant, people=people)
         counts = {f"postgres.{row['name']}": row["total"] for row in await self._all("delete_tenant_rows")}
         counts["postgres.mail_queue"] = mails
-        counts["postgres.users"] = await execute(self._tx, _SQL["delete_people"], people=people)
+        [gone] = await fetch_all(self._tx, _SQL["delete_people"], people=people)
+        counts |= {f"postgres.{name}": total for name, total in gone.items()}
         counts["postgres.webhook_inbox"] = await execute(self._tx, _SQL["delete_webhooks"], tenant_id=self._tenant)
         for block in ("forget_invoices", "forget_tenant"):
             await execute(self._tx, _SQL[block], tenant_id=self._tenant)

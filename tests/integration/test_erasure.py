@@ -9,6 +9,7 @@ from domain.erasure import ErasureKind
 from domain.ids import ChatbotId, TenantId
 from storage.postgres.database import system_tx, tenant_tx
 from storage.postgres.erased_rows import erase
+from storage.postgres.tenant_keys import TenantKeys
 from storage.receipts import verify_receipt
 from tests.fixtures.conditions import eventually
 from tests.fixtures.erasure import ErasureRig, canary, erase_company, erase_visitor, visitor_chat
@@ -149,7 +150,10 @@ async def test_a_company_goes_with_everything(
     assert await erasing.places(gone) == []
     assert not (erasing.objects / str(tenant)).exists()
     assert {place.split()[0] for place in await erasing.places(kept)} == {"postgres", "file", "valkey"}
-    assert erasing.shredded == [tenant]
+    async with system_tx(erasing.rig.services.db) as tx:
+        keys = {one: await TenantKeys(tx).stored(one) for one in (tenant, tenant_id_of(next_door))}
+    assert [[key.wrapped is None for key in found] for found in keys.values()] == [[True], [False]]
+    assert erasure.counts["postgres.tenant_keys"] == erasure.counts["postgres.sign_ins"] == 1
     assert (await chat.tenant.get("/chatbots")).status_code == 401
     assert (await chat.tenant.get("/me")).status_code == 401
     login = {"email": f"{gone}@example.com", "password": PASSWORD}

@@ -43,4 +43,5 @@ create policy tenant on reviews to loquent_app
 create policy system on reviews to loquent_system using (true) with check (true);
 
 grant select, insert, update on reviews to loquent_app;
-grant select on reviews to loquent_system;
+-- Deleted with a tenant that is erased.
+grant select, delete on reviews to loquent_system;

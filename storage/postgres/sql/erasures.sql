@@ -107,6 +107,7 @@ select
     (select count(*) from citations c join messages m on m.tenant_id = c.tenant_id and m.id = c.message_id
      where c.tenant_id = %(tenant_id)s
        and (m.session_id = any(%(sessions)s::uuid[]) or c.document_id = any(%(documents)s::uuid[]))) as citations,
+    (select count(*) from reviews where tenant_id = %(tenant_id)s and session_id = any(%(sessions)s::uuid[])) as reviews,
     (select count(*) from visitors where tenant_id = %(tenant_id)s and id = any(%(visitors)s::uuid[])) as visitors,
     (select count(*) from consents where tenant_id = %(tenant_id)s and visitor_id = any(%(visitors)s::uuid[]))
         as consents,
@@ -216,7 +217,10 @@ with gone as (
 ), tokens as (
     delete from refresh_tokens where tenant_id = %(tenant_id)s returning id
 )
-select (select count(*) from gone) as memberships, (select count(*) from tokens) as refresh_tokens;
+-- Sign-ins and API keys go with the memberships.
+select (select count(*) from gone) as memberships, (select count(*) from tokens) as refresh_tokens,
+       (select count(*) from sign_ins where tenant_id = %(tenant_id)s) as sign_ins,
+       (select count(*) from api_keys where tenant_id = %(tenant_id)s) as api_keys;
 
 -- name: delete_tenant_rows
 select name, total from tenant_rows(%(tenant_id)s, true);
@@ -231,9 +235,18 @@ where q.about in (select id from invitations where tenant_id = %(tenant_id)s)
    or q.recipient in (select u.email::text from users u where u.id = any(%(people)s::uuid[]));
 
 -- name: delete_people
--- Nobody who has joined another tenant meanwhile.
-delete from users u
-where u.id = any(%(people)s::uuid[]) and not exists (select from memberships m where m.user_id = u.id);
+-- Nobody who has joined another tenant meanwhile. What hangs on a person goes along.
+with gone as (
+    delete from users u
+    where u.id = any(%(people)s::uuid[]) and not exists (select from memberships m where m.user_id = u.id)
+    returning u.id
+)
+select (select count(*) from gone) as users,
+       (select count(*) from account_links where user_id in (select id from gone)) as account_links,
+       (select count(*) from totp_factors where user_id in (select id from gone)) as totp_factors,
+       (select count(*) from recovery_codes where user_id in (select id from gone)) as recovery_codes,
+       (select count(*) from external_identities where user_id in (select id from gone)) as external_identities,
+       (select count(*) from staff where user_id in (select id from gone)) as staff;
 
 -- name: count_people
 select count(*) as total from users u

@@ -105,6 +105,11 @@ where c.tenant_id = %(tenant_id)s order by c.message_id, c.position
 select message_id, rating, comment, sealed_comment as sealed, created_at, updated_at from feedback
 where tenant_id = %(tenant_id)s order by message_id
 
+-- name: tenant_reviews
+select id, chatbot_id, session_id, turn_id, message_id, place, check_name, outcome, score, state, note, decided_by,
+       decided_at, created_at
+from reviews where tenant_id = %(tenant_id)s order by id
+
 -- name: tenant_usage_ledger
 select turn_id, chatbot_id, session_id, model, prompt_tokens, completion_tokens, cached_tokens, cost_micro, created_at
 from usage_ledger where tenant_id = %(tenant_id)s order by turn_id
