@@ -1,4 +1,4 @@
-"""The ingestion supervisor: claims queued documents, runs the pipeline, and is the one writer of every vector table."""
+"""The ingestion supervisor: claims queued documents, runs the pipeline, erases; the one writer of vector tables."""
 
 import asyncio
 import time
@@ -8,12 +8,16 @@ from uuid import UUID
 
 import structlog
 
+from actors.eraser import EVERY_SECONDS, Eraser, open_tools
+from actors.exporter import EXPIRE_SECONDS, Exporter
+from actors.loops import repeat, run_until_closed
 from configs.settings import Settings
 from domain.documents import DocumentStatus
 from domain.events import EventKind
 from domain.ids import ChatbotId, DocumentId, TenantId
 from pipelines.embed_stage import EmbedPool
 from pipelines.ingest import ingest
+from pipelines.retention import expire
 from pipelines.work import EmbeddedDocument, FailedDocument, WorkItem, ingest_sizing
 from storage.blobs import BlobStore, document_prefix
 from storage.keys import Vault
@@ -21,6 +25,7 @@ from storage.postgres.database import Database, system_tx
 from storage.postgres.documents import ClaimedDocument, Documents
 from storage.postgres.outbox import Outbox
 from storage.postgres.tenant_keys import keys_of
+from storage.receipts import ReceiptSigner
 from storage.vectors.store import VectorStore
 
 log = structlog.get_logger()
@@ -33,6 +38,7 @@ MAX_ATTEMPTS = 3
 POLL_SECONDS = 2.0
 WARM_SECONDS = 900.0
 """How long embed workers stay after the last document, with their model in memory."""
+RETENTION_SECONDS = 86_400.0
 GAVE_UP = "The document could not be processed after several attempts."
 
 
@@ -51,6 +57,8 @@ class IngestionSupervisor:
         self._runs: set[asyncio.Task[None]] = set()
         self._unsettled: dict[DocumentId, ClaimedDocument] = {}
         """Documents that a run left without a result: back into the queue, as soon as the database can be reached."""
+        self._in_work: dict[DocumentId, ClaimedDocument] = {}
+        """What may still be written to a vector table."""
         self._pool: EmbedPool | None = None
         self._last_work = time.monotonic()
 
@@ -63,6 +71,18 @@ class IngestionSupervisor:
                 self._stack.push_async_callback(self._db.close)
                 self._vectors = VectorStore(self._sizing.objects_url)
                 self._blobs = BlobStore(self._sizing.objects_url)
+                tools = open_tools(
+                    self._stack, self._settings, self._db, self._vectors, self._blobs, self._documents_in_work
+                )
+                eraser = Eraser(tools, ReceiptSigner(self._settings.secret_key.get_secret_value()))
+                exporter = Exporter(self._db, self._blobs)
+                run_until_closed(
+                    self._stack,
+                    repeat("eraser", eraser.work, EVERY_SECONDS),
+                    repeat("retention", self._expire, RETENTION_SECONDS),
+                    repeat("exporter", exporter.work, EVERY_SECONDS),
+                    repeat("export-expiry", exporter.expire, EXPIRE_SECONDS),
+                )
                 self._loop = asyncio.create_task(self._work())
             elif self._loop.done():
                 raise RuntimeError("the ingestion loop has ended")
@@ -78,7 +98,8 @@ class IngestionSupervisor:
         document_id: str | None = None,
         document_ids: list[str] | None = None,
     ) -> None:
-        """Remove a deleted document's chunks and files, or with no `document_id` everything of a deleted chatbot.
+        """Remove the chunks and files of a document that was erased while it was in work, or with no `document_id`
+        everything of a chatbot that was.
 
         `document_ids` are the documents that the chatbot had. May be repeated; raises ValueError for a wrong id.
         """
@@ -87,6 +108,7 @@ class IngestionSupervisor:
         gone = [DocumentId(UUID(one)) for one in ([document_id] if document_id else document_ids or [])]
         if document_id:
             await self._vectors.remove_document(tenant, chatbot, gone[0])
+            await self._vectors.purge(tenant, chatbot)
         else:
             await self._vectors.remove_chatbot(tenant, chatbot)
         for document in gone:
@@ -121,6 +143,7 @@ class IngestionSupervisor:
             except Exception as error:  # noqa: BLE001 - the loop must outlive a database that is away
                 log.warning("ingestion.round_failed", error=repr(error))
             if claimed:
+                self._in_work |= {one.document.id: one for one in claimed}
                 run = asyncio.create_task(self._run(claimed))
                 self._runs.add(run)
                 run.add_done_callback(self._run_ended)
@@ -130,6 +153,13 @@ class IngestionSupervisor:
                 self._close_pool()
             with suppress(TimeoutError):
                 await asyncio.wait_for(self._wake.wait(), POLL_SECONDS)
+
+    async def _expire(self) -> None:
+        await expire(self._db)
+
+    def _documents_in_work(self, tenant_id: TenantId) -> list[tuple[ChatbotId, DocumentId]]:
+        found = (claimed.document for claimed in self._in_work.values())
+        return [(document.chatbot_id, document.id) for document in found if document.tenant_id == tenant_id]
 
     def _run_ended(self, run: asyncio.Task[None]) -> None:
         self._runs.discard(run)
@@ -182,6 +212,8 @@ class IngestionSupervisor:
             log.exception("ingestion.run_failed", documents=len(claimed), left=len(left), error=repr(error))
         finally:
             self._unsettled |= left
+            for document_id in claimed:
+                self._in_work.pop(document_id, None)
 
     async def _finish(self, result: EmbeddedDocument) -> None:
         item = result.item

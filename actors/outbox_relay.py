@@ -140,17 +140,11 @@ class OutboxRelay:
                 await Ledger(tx).add_daily(event.tenant_id, day, chatbot_id, usage, payload["cost_micro"])
 
     async def _wake_ingestion(self, event: OutboxEvent) -> None:
-        """Tell the ingestion supervisor about new documents and about what must be forgotten."""
-        if event.kind not in (EventKind.DOCUMENT_QUEUED, EventKind.DOCUMENT_DELETED, EventKind.CHATBOT_DELETED):
+        """Tell the ingestion supervisor about new documents; what must be erased, it finds itself."""
+        if event.kind is not EventKind.DOCUMENT_QUEUED:
             return
         try:
             supervisor: Any = ray.get_actor(SUPERVISOR, "loquent")
         except ValueError as error:
             raise Unavailable("The ingestion supervisor is starting.") from error
-        if event.kind is EventKind.DOCUMENT_QUEUED:
-            await supervisor.notify.remote()
-        else:
-            payload = event.payload
-            await supervisor.forget.remote(
-                str(event.tenant_id), payload["chatbot_id"], payload.get("document_id"), payload.get("document_ids")
-            )
+        await supervisor.notify.remote()

@@ -2,6 +2,7 @@
 
 import asyncio
 import time
+from collections.abc import Sequence
 from contextlib import suppress
 
 import structlog
@@ -30,6 +31,7 @@ class ReplayLog:
         self._waiting: dict[LiveTurn, None] = {}
         self._wake = asyncio.Event()
         self._away = False
+        self._writing = asyncio.Lock()
 
     def save(self, live: LiveTurn) -> None:
         """Store the turn's new events soon, and show them then."""
@@ -53,6 +55,13 @@ class ReplayLog:
             async with asyncio.timeout(PATIENCE_SECONDS * 4):
                 await self._write([live])
 
+    async def forget(self, turns: Sequence[LiveTurn]) -> None:
+        """Write nothing of these turns from now on; they are abandoned."""
+        for live in turns:
+            self._waiting.pop(live, None)
+        async with self._writing:
+            pass  # what was on its way has arrived
+
     async def run(self) -> None:
         """Write until cancelled."""
         while True:
@@ -64,7 +73,7 @@ class ReplayLog:
             if not self._waiting:
                 self._wake.clear()
             try:
-                async with asyncio.timeout(PATIENCE_SECONDS):
+                async with self._writing, asyncio.timeout(PATIENCE_SECONDS):
                     await self._write(turns)
             except (RedisError, OSError) as error:
                 self._give_up(turns, error)

@@ -12,6 +12,7 @@ import structlog
 from actors.announcements import Announcements
 from actors.fair_share import FairShare
 from actors.guarding.host_checks import host_checks
+from actors.host_parts import HostParts
 from actors.live_turn import Event
 from actors.loops import repeat, run_until_closed
 from actors.node import stream_host
@@ -19,7 +20,7 @@ from actors.replay_log import PATIENCE_SECONDS, ReplayLog
 from actors.running_turn import TurnTools
 from actors.serve_ports import LanceRetriever, ServeEmbedder, ServePlanner, StreamGenerator
 from actors.streams import StreamPool, StreamServer
-from actors.tenant_actor import HostParts, TenantActor
+from actors.tenant_actor import TenantActor
 from actors.turn_record import TurnRecord
 from configs.logs import configure_logs
 from configs.settings import Settings
@@ -122,6 +123,7 @@ class SessionHost:
             "follow": self._follow,
             "stop": self._stop,
             "watch": self._announcements.watch,
+            "erase": self._erase,
         }
         server = await StreamServer.open(methods, secret=secret, host=host)
         self._stack.push_async_callback(server.close)
@@ -182,6 +184,15 @@ class SessionHost:
         actor = await self._actor(payload)
         turn_id = TurnId(_uuid(payload["turn_id"])) if payload.get("turn_id") else None
         yield {"stopped": await actor.stop(_session(payload), turn_id)}
+
+    async def _erase(self, payload: dict[str, Any]) -> AsyncGenerator[dict[str, Any], None]:
+        """Let go of erased sessions, or of the whole tenant without `sessions`, and tell the gateways."""
+        tenant_id, named = TenantId(_uuid(payload["tenant_id"])), payload.get("sessions")
+        sessions = None if named is None else frozenset(SessionId(_uuid(one)) for one in named)
+        actor = self._tenants.pop(tenant_id, None) if sessions is None else self._tenants.get(tenant_id)
+        stopped = await actor.let_go(sessions) if actor is not None else 0
+        self._announcements.erased(tenant_id, sessions)
+        yield {"stopped": stopped}
 
     async def _actor(self, payload: dict[str, Any]) -> TenantActor:
         """The tenant's live object, activated on first use."""

@@ -2,19 +2,18 @@
 
 import asyncio
 import time
-from collections.abc import AsyncGenerator, Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import AsyncGenerator, Sequence
 from typing import Any
 from weakref import WeakValueDictionary
 
 import structlog
 
 from actors.budget import TokenBudget
-from actors.fair_share import FairShare, Share, Ticket
+from actors.fair_share import Share, Ticket
+from actors.host_parts import HostParts
 from actors.live_turn import Event, LiveTurn
 from actors.orphan import outcome_of
-from actors.replay_log import ReplayLog
-from actors.running_turn import RunningTurn, TurnTools
+from actors.running_turn import RunningTurn
 from domain.conversation import Question, TurnState
 from domain.errors import AppError, NotFound, QuotaExceeded, TurnRunning, Unavailable
 from domain.ids import MessageId, SessionId, TenantId, TurnId, new_uuid
@@ -32,21 +31,6 @@ REPLAY_SECONDS = 60.0
 """How long an ended turn stays in memory for readers that come back."""
 ADMIT_PAUSES = (0.1, 0.3, 1.0, 2.0, 4.0)
 """Between the tries to store a question while the database is away."""
-
-
-@dataclass(frozen=True, slots=True)
-class HostParts:
-    """What the tenants of a session host share."""
-
-    tools: TurnTools
-    plans: dict[str, Plan]
-    share: FairShare
-    replay: ReplayLog
-    resolve_model: Callable[[str], str]
-    announce: Callable[[LiveTurn], None]
-    """Called with every turn that begins."""
-    restart_orphans: bool
-    """Whether a turn of a dead process runs again when nothing of its answer was shown."""
 
 
 class TenantActor:
@@ -75,13 +59,13 @@ class TenantActor:
             info = await Turns(tx, self.tenant_id).open_session(session_id)
             undelivered = await Messages(tx).undelivered(self.tenant_id, session_id)
         self._plan = self._plan_of(info.plan)
-        running = self._running.get(session_id)
-        live = running.live if running else None
+        live = self._running[session_id].live if session_id in self._running else None
         return {
             "chatbot_id": str(info.chatbot_id),
             "chatbot_name": info.chatbot_name,
             "greeting": info.config.greeting,
             "visitor_id": info.visitor_id,
+            "consent": info.needed_consent,
             "active_turn": {"turn_id": str(live.turn_id), "epoch": live.epoch, "seq": live.seq} if live else None,
             "undelivered": [{"turn_id": str(turn), "message_id": str(message)} for turn, message in undelivered],
             "max_connections": self._plan.limits.max_connections,
@@ -145,8 +129,21 @@ class TenantActor:
     def runs(self, turn_id: TurnId) -> bool:
         return turn_id in self._recent
 
+    async def let_go(self, sessions: frozenset[SessionId] | None) -> int:
+        """End what runs in these sessions, or in all, without storing it, and forget what was said; how many ran."""
+        for lock in [lock for one, lock in self._locks.items() if sessions is None or one in sessions]:
+            async with lock:
+                pass  # a question that is just being stored starts its turn first
+        running = [turn for one, turn in self._running.items() if sessions is None or one in sessions]
+        await asyncio.gather(*(turn.close() for turn in running))
+        gone = [live for live in self._recent.values() if sessions is None or live.session_id in sessions]
+        for live in gone:
+            self._recent.pop(live.turn_id).abandon()
+        await self._parts.replay.forget(gone)
+        return len(running)
+
     async def close(self) -> None:
-        """Cancel what runs; the turns stay open in storage until the next epoch takes them over."""
+        """Cancel what runs; the turns stay open in storage for the next epoch."""
         await asyncio.gather(*(running.close() for running in list(self._running.values())))
 
     async def _logged(self, session_id: SessionId, turn_id: TurnId) -> LiveTurn | None:
@@ -194,9 +191,8 @@ class TenantActor:
         accepted: Accepted | None = None
         try:
             async with tenant_tx(self._db, self.tenant_id) as tx:
-                turn_id, message_id = TurnId(new_uuid()), MessageId(new_uuid())
-                turns = Turns(tx, self.tenant_id)
-                accepted = await turns.accept(session_id, question, turn_id, message_id, self.epoch, state)
+                ids = TurnId(new_uuid()), MessageId(new_uuid())
+                accepted = await Turns(tx, self.tenant_id).accept(session_id, question, *ids, self.epoch, state)
         except BaseException:
             accepted = None
             raise

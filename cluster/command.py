@@ -13,6 +13,7 @@ import typer
 
 from cluster.embedded.process import SetupError
 from cluster.keys_command import keys_app
+from cluster.privacy_command import erasure_app, retention_app
 from cluster.runtime import end_leftovers, load_state, only_one, process_of
 from cluster.terminal import console, end_well, fail, running_url, settings
 from domain.staff import StaffRole
@@ -20,6 +21,8 @@ from domain.staff import StaffRole
 app = typer.Typer(help="Loquent: chatbots that answer from your documents.", no_args_is_help=True, add_completion=False)
 audit_app = typer.Typer(help="The audit log.", no_args_is_help=True)
 app.add_typer(audit_app, name="audit")
+app.add_typer(erasure_app, name="erasure")
+app.add_typer(retention_app, name="retention")
 staff_app = typer.Typer(help="The platform's own staff.", no_args_is_help=True)
 app.add_typer(staff_app, name="staff")
 app.add_typer(keys_app, name="keys")

@@ -164,6 +164,17 @@ class Settings(BaseSettings):
     )
     turn_timeout_seconds: float = Field(120.0, description="Longest a turn may run.")
 
+    tenant_erasure_grace_days: float | None = Field(
+        None,
+        ge=0,
+        description="How long a company's erasure can be taken back; unset, 7 on Kubernetes, 0 elsewhere.",
+    )
+
+    @property
+    def tenant_erasure_grace_seconds(self) -> float:
+        days = self.tenant_erasure_grace_days
+        return (7.0 if self.profile == "kubernetes" else 0.0) * 86_400 if days is None else days * 86_400
+
     @property
     def root(self) -> Path:
         return self.data_dir.expanduser().resolve()

@@ -31,6 +31,16 @@ class RetrievalConfig(BaseModel):
     grounding: Grounding = Grounding.DOCUMENTS
 
 
+class PrivacyConfig(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    policy_url: str = Field("", max_length=2_000, pattern=r"^(https?://[^\s\x00]+)?$")
+    policy_version: str = Field(
+        "1", pattern=r"^[A-Za-z0-9._-]{1,50}$", description="Another version asks every visitor again."
+    )
+    consent_required: bool = Field(False, description="Visitors ask nothing before they agreed to this version.")
+
+
 class ChatbotConfig(BaseModel):
     """All that a tenant can set on a bot; every change makes a new version."""
 
@@ -53,6 +63,10 @@ class ChatbotConfig(BaseModel):
         "anonymous", description="Who may chat without an account: nobody, people whom the tenant names, or anyone."
     )
     guardrails: GuardrailsConfig = Field(default_factory=GuardrailsConfig, description="docs/guardrails.md")
+    privacy: PrivacyConfig = Field(default_factory=PrivacyConfig)
+    retention_days: int | None = Field(
+        None, ge=1, le=3_650, description="Conversations go this long after their last message; null keeps them."
+    )
 
 
 @dataclass(frozen=True, slots=True)

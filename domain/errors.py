@@ -2,6 +2,7 @@
 
 AppError
 ├── InvalidInput 400          ├── NotAuthenticated 401      ├── Forbidden 403
+│                             │                             │   ├── ConsentRequired
 │                             │                             │   └── TenantSuspended
 ├── PaymentRequired 402       ├── NotFound 404              ├── Conflict 409
 │   └── QuotaExceeded         ├── TooLarge 413              │   ├── AlreadyExists
@@ -54,6 +55,10 @@ class QuotaExceeded(PaymentRequired):
 
 class Forbidden(AppError):
     status, code, default = 403, "forbidden", "You may not do this."
+
+
+class ConsentRequired(Forbidden):
+    code, default = "consent_required", "Agree to the privacy policy first."
 
 
 class WrongCode(Forbidden):

@@ -24,6 +24,10 @@ class Permission(StrEnum):
     CONVERSATIONS_DELETE = "conversations.delete"
     FEEDBACK_READ = "feedback.read"
     FEEDBACK_WRITE = "feedback.write"
+    ANALYTICS_READ = "analytics.read"
+    DATA_EXPORT = "data.export"
+    DATA_ERASE = "data.erase"
+    TENANT_ERASE = "tenant.erase"
     TENANT_SECURITY = "tenant.security"
     """What everybody of the company needs to sign in."""
     MEMBERS_READ = "members.read"
@@ -39,7 +43,7 @@ _READER = frozenset((P.CHATBOTS_READ, P.DOCUMENTS_READ, P.CONVERSATIONS_READ, P.
 PERMISSIONS: Mapping[Role, frozenset[Permission]] = MappingProxyType(
     {
         Role.OWNER: frozenset(P),
-        Role.ADMIN: frozenset(P) - {P.TENANT_SECURITY},
+        Role.ADMIN: frozenset(P) - {P.TENANT_SECURITY, P.TENANT_ERASE},
         # Who builds a bot tries it, and reads what became of it.
         Role.EDITOR: _READER
         | {
@@ -49,15 +53,24 @@ PERMISSIONS: Mapping[Role, frozenset[Permission]] = MappingProxyType(
             P.CONVERSATIONS_DELETE,
             P.FEEDBACK_WRITE,
         },
-        Role.ANALYST: _READER,
+        Role.ANALYST: _READER | {P.ANALYTICS_READ},
         Role.AGENT: _READER | {P.CONVERSATIONS_REPLY, P.FEEDBACK_WRITE, P.REVIEWS_DECIDE},
         Role.BILLING: frozenset((P.BILLING_READ, P.BILLING_MANAGE)),
     }
 )
-VISITOR_PERMISSIONS = frozenset((P.CONVERSATIONS_READ, P.CONVERSATIONS_REPLY, P.CONVERSATIONS_DELETE, P.FEEDBACK_WRITE))
-"""In their own sessions of one chatbot only; the repositories see to that."""
-KEY_PERMISSIONS = frozenset(P) - {P.API_KEYS_MANAGE}
-"""What an API key may be for: a key that makes keys would outlive its own end."""
+VISITOR_PERMISSIONS = frozenset(
+    (
+        P.CONVERSATIONS_READ,
+        P.CONVERSATIONS_REPLY,
+        P.CONVERSATIONS_DELETE,
+        P.FEEDBACK_WRITE,
+        P.DATA_EXPORT,
+        P.DATA_ERASE,
+    )
+)
+"""In their own sessions of one chatbot, and what is known of themselves, only: routes and repositories see to it."""
+KEY_PERMISSIONS = frozenset(P) - {P.API_KEYS_MANAGE, P.TENANT_ERASE}
+"""What an API key may be for: a key that makes keys would outlive its own end, and a company is ended by a person."""
 
 
 def check(role: Role | None, permission: Permission, scopes: frozenset[str] | None = None) -> None:

@@ -88,6 +88,13 @@ class Undelivered(Frame):
     message_id: UUID
 
 
+class ConsentModel(BaseModel):
+    """A version of the tenant's privacy policy."""
+
+    policy_url: str
+    policy_version: str
+
+
 class ReadyFrame(Frame):
     """Authentication succeeded; the socket takes messages now."""
 
@@ -99,6 +106,8 @@ class ReadyFrame(Frame):
     active_turn: ActiveTurn | None = None
     undelivered: list[Undelivered] = []
     """Oldest first, at most 20."""
+    consent: ConsentModel | None = None
+    """What the visitor has to agree to before a message is taken; None when nothing stands against it."""
 
 
 class AckFrame(Frame):

@@ -16,6 +16,9 @@ BILLING_MAY_IMPORT = {"domain", "configs", "storage", "billing"}
 MAX_LINES = 300
 SYSTEM_TX_USERS = {
     "actors/audit_anchors.py",
+    "actors/eraser.py",
+    "actors/erasure_steps.py",
+    "actors/exporter.py",
     "actors/ingestion_supervisor.py",
     "actors/mail_sender.py",
     "actors/outbox_relay.py",
@@ -28,6 +31,7 @@ SYSTEM_TX_USERS = {
     "cluster/staff_command.py",
     "cluster/keys.py",  # an operator's work on all tenants' keys
     "deployments/gateway/account_routes.py",
+    "deployments/gateway/erasure_routes.py",
     "deployments/gateway/mfa_routes.py",
     "deployments/gateway/oidc_routes.py",
     "deployments/gateway/api_keys.py",  # a key does not say whose it is
@@ -41,6 +45,8 @@ SYSTEM_TX_USERS = {
     "deployments/gateway/principal.py",
     "deployments/gateway/tenancy_routes.py",
     "deployments/gateway/visitor_routes.py",
+    "pipelines/archive.py",
+    "pipelines/retention.py",
 }
 SQL_TEXT = re.compile(
     r"\b(select\s.+\sfrom\s|insert\s+into\s|update\s+\w+\s+set\s|delete\s+from\s|create\s+table\s)", re.IGNORECASE

@@ -3,13 +3,14 @@
 import asyncio
 import time
 from contextlib import suppress
+from functools import partial
 from typing import NoReturn
 from uuid import UUID
 
 import structlog
 from starlette.types import Receive, Send
 
-from deployments.gateway.closing import FAILED, GONE, POLICY, UNAUTHENTICATED, CloseSocket, TooSlow
+from deployments.gateway.closing import FAILED, GONE, NOT_FOUND, POLICY, UNAUTHENTICATED, CloseSocket, TooSlow
 from deployments.gateway.frame_limit import FrameLimit
 from deployments.gateway.frames import Event, error_frame, pong_frame, ready_frame, reconnect_frame
 from deployments.gateway.incoming import AlreadyAuthenticated, parse_frame
@@ -24,15 +25,7 @@ from domain.errors import AppError, NotAuthenticated, NotFound, RateLimited
 from domain.ids import MessageId, SessionId, TurnId
 from domain.permissions import Permission
 from domain.tenancy import Chatter
-from domain.wire import (
-    AuthFrame,
-    ClientFrame,
-    DeliveredFrame,
-    MessageFrame,
-    PingFrame,
-    RegenerateFrame,
-    StopFrame,
-)
+from domain.wire import AuthFrame, ClientFrame, DeliveredFrame, MessageFrame, PingFrame, RegenerateFrame, StopFrame
 from storage.postgres.callers import Caller
 
 log = structlog.get_logger()
@@ -200,7 +193,15 @@ class ChatSocket:
             info = await services.conversations.open_session(chatter.tenant_id, session)
             if info["chatbot_id"] != str(chatbot) or not _may_open(chatter, info):
                 raise NotFound("There is no such session.")
-            turns = SocketTurns(services, chatter.tenant_id, session, self._queue, self._request_id, self._give_up)
+            turns = SocketTurns(
+                services,
+                chatter.tenant_id,
+                session,
+                self._queue,
+                self._request_id,
+                self._give_up,
+                partial(self.end, NOT_FOUND),
+            )
             turns.enter(info["max_connections"])
         except AppError as error:
             self._complain(error)

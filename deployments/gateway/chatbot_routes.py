@@ -9,12 +9,14 @@ from pydantic import ValidationError
 
 from billing.entitlements import locked_plan_of
 from configs.tables import load_models
+from deployments.gateway.erasure_models import gone, requester_of
 from deployments.gateway.models import ChatbotBody, ChatbotList, ChatbotModel, VersionList, VersionModel
 from deployments.gateway.origin import CurrentOrigin
 from deployments.gateway.principal import require
 from deployments.gateway.services import GatewayServices, Services
 from domain.audit import Action, Details, Target
 from domain.chatbot import ChatbotConfig
+from domain.erasure import ErasureKind
 from domain.events import EventKind
 from domain.ids import ChatbotId
 from domain.permissions import Permission
@@ -22,7 +24,7 @@ from domain.tenancy import Principal
 from storage.postgres.audit import Audit
 from storage.postgres.chatbots import Chatbots
 from storage.postgres.database import tenant_tx
-from storage.postgres.documents import Documents
+from storage.postgres.erased_rows import erase
 from storage.postgres.outbox import Outbox
 
 router = APIRouter(tags=["chatbots"])
@@ -72,7 +74,7 @@ async def create_chatbot(
         plan.allow_chatbot(await chatbots.count(principal.tenant_id))
         bot = await chatbots.insert(principal.tenant_id, body.name, config)
         target = Target("chatbot", str(bot.id))
-        await Audit(tx).append(principal.tenant_id, origin, Action.CHATBOT_CREATE, target, {"name": bot.name})
+        await Audit(tx).append(principal.tenant_id, origin, Action.CHATBOT_CREATE, target)
     return ChatbotModel.of(bot)
 
 
@@ -84,18 +86,16 @@ async def get_chatbot(chatbot_id: UUID, services: Services, principal: Reader) -
 
 @router.delete("/chatbots/{chatbot_id}", status_code=204)
 async def delete_chatbot(chatbot_id: UUID, services: Services, principal: Writer, origin: CurrentOrigin) -> Response:
-    """The bot goes with its documents and conversations; files and vectors follow by the event."""
+    """The bot goes with its documents and conversations; files and vectors follow. `Location` names the erasure."""
     tenant_id, bot = principal.tenant_id, ChatbotId(chatbot_id)
     async with tenant_tx(services.db, tenant_id) as tx:
-        chatbots = Chatbots(tx)
-        await chatbots.lock(tenant_id, bot)
-        documents = await Documents(tx).list_ids(tenant_id, bot)
-        await chatbots.delete(tenant_id, bot)
-        payload = {"chatbot_id": str(bot), "document_ids": [str(document) for document in documents]}
+        erasure = await erase(tx, tenant_id, ErasureKind.CHATBOT, bot, requester_of(origin))
+        documents = erasure.related["documents"]
+        payload = {"chatbot_id": str(bot), "document_ids": documents}
         await Outbox(tx).append(tenant_id, EventKind.CHATBOT_DELETED, f"chatbot:{bot}", payload)
         details = {"documents": len(documents)}
         await Audit(tx).append(tenant_id, origin, Action.CHATBOT_DELETE, Target("chatbot", str(bot)), details)
-    return Response(status_code=204)
+    return gone(erasure)
 
 
 @router.put("/chatbots/{chatbot_id}/config")

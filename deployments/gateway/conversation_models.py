@@ -10,7 +10,7 @@ from pydantic import AfterValidator, BaseModel, Field
 from deployments.gateway.models import Body
 from domain.conversation import MAX_MESSAGE_CHARS, Feedback, Message, MessageRole, Rating, Session, TurnState
 from domain.text import clean_text
-from domain.wire import CitationModel, UsageModel
+from domain.wire import CitationModel, ConsentModel, UsageModel
 from storage.postgres.feedback import RatedAnswer
 from storage.postgres.messages import Branch
 from storage.postgres.visitors import Visitor
@@ -189,6 +189,9 @@ class VisitorGrantModel(BaseModel):
     visitor_id: UUID
     token: str
     expires_in: int = Field(description="Seconds that the token lives.")
+    consent: ConsentModel | None = Field(
+        None, description="What to agree to before the first question; null if nothing."
+    )
 
 
 class VisitorModel(BaseModel):

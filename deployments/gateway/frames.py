@@ -77,6 +77,7 @@ def ready_frame(info: Event, session_id: str) -> str:
         greeting=info["greeting"],
         active_turn=info["active_turn"],
         undelivered=info["undelivered"],
+        consent=info.get("consent"),
     ).model_dump_json()
 
 

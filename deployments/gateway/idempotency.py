@@ -199,13 +199,12 @@ def _takes_part(scope: Scope) -> bool:
 def _record(bearer: Bearer, scope: Scope, key: str) -> str:
     """Where the answer is kept: of this person of this tenant, at this address only."""
     parts = (
-        str(bearer.tenant_id),
         bearer.subject,
         scope["path"],
         scope.get("query_string", b"").decode("latin-1"),
         key,
     )
-    return f"idempotency:{hashlib.sha256(chr(0).join(parts).encode()).hexdigest()}"
+    return f"idempotency:{bearer.tenant_id}:{hashlib.sha256(chr(0).join(parts).encode()).hexdigest()}"
 
 
 async def _replay(answer: StoredAnswer, scope: Scope, receive: Receive, max_bytes: int) -> Response:

@@ -8,6 +8,7 @@ import structlog
 from fastapi import APIRouter, Query, Request, Response
 
 from billing.entitlements import locked_plan_of, plan_of
+from deployments.gateway.erasure_models import gone, requester_of
 from deployments.gateway.models import DocumentModel, DocumentPage, Limit, PassageModel, UploadModel
 from deployments.gateway.origin import CurrentOrigin
 from deployments.gateway.principal import require
@@ -15,6 +16,7 @@ from deployments.gateway.services import GatewayServices, Services
 from deployments.gateway.upload import Upload, UploadedFile
 from domain.audit import Action, Origin, Target
 from domain.documents import Block, Document, ParsedDocument
+from domain.erasure import ErasureKind
 from domain.errors import AppError, InvalidInput, NotFound
 from domain.events import EventKind
 from domain.ids import ChatbotId, DocumentId, TenantId
@@ -27,6 +29,7 @@ from storage.postgres.audit import Audit
 from storage.postgres.chatbots import Chatbots
 from storage.postgres.database import tenant_tx
 from storage.postgres.documents import Documents
+from storage.postgres.erased_rows import erase
 from storage.postgres.outbox import Outbox
 from storage.postgres.tenant_keys import keys_of
 
@@ -101,14 +104,15 @@ async def get_document(chatbot_id: UUID, document_id: UUID, services: Services, 
 async def delete_document(
     chatbot_id: UUID, document_id: UUID, services: Services, principal: Writer, origin: CurrentOrigin
 ) -> Response:
-    """Its chunks and files follow by the event."""
+    """It is gone from the list at once; its chunks and files follow. `Location` names the erasure."""
     tenant_id, bot = principal.tenant_id, ChatbotId(chatbot_id)
     async with tenant_tx(services.db, tenant_id) as tx:
-        document = await Documents(tx).delete(tenant_id, bot, DocumentId(document_id))
+        document = await Documents(tx).get(tenant_id, bot, DocumentId(document_id))
+        erasure = await erase(tx, tenant_id, ErasureKind.DOCUMENT, document.id, requester_of(origin), bot)
         await Outbox(tx).append(tenant_id, EventKind.DOCUMENT_DELETED, f"document:{document.id}", _payload(document))
         target = Target("document", str(document.id))
         await Audit(tx).append(tenant_id, origin, Action.DOCUMENT_DELETE, target, _details(document))
-    return Response(status_code=204)
+    return gone(erasure)
 
 
 @router.get("/knowledgebase/{chatbot_id}/documents/{document_id}/passage")
@@ -187,7 +191,8 @@ def _payload(document: Document) -> dict[str, str]:
 
 
 def _details(document: Document) -> dict[str, str | int | bool | list[str] | None]:
-    return {"chatbot_id": str(document.chatbot_id), "name": document.name, "size": document.size}
+    # Without its name, which may say anything and stays in the log when the document is erased.
+    return {"chatbot_id": str(document.chatbot_id), "size": document.size}
 
 
 def media_type_of(file: UploadedFile, files: int) -> str:

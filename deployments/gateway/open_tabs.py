@@ -5,7 +5,7 @@ import contextvars
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
 from functools import partial
-from typing import Protocol
+from typing import Any, Protocol
 from uuid import UUID
 
 from actors.loops import repeat
@@ -21,13 +21,17 @@ class Watched(Protocol):
     async def hosts(self) -> list[str]:
         """The names of the session hosts known."""
 
-    def watch(self, host: str) -> AsyncGenerator[dict[str, str], None]:
-        """`{"tenant", "session", "turn"}` of every turn that begins there. Raises Unavailable when it is lost."""
+    def watch(self, host: str) -> AsyncGenerator[dict[str, Any], None]:
+        """`{"tenant", "session", "turn"}` of every turn that begins there, `{"tenant", "erased": [session] | None}` of
+        sessions that were erased. Raises Unavailable when it is lost."""
 
 
 class Tab(Protocol):
     def notice(self, turn_id: str) -> None:
         """A turn has begun in the tab's session; it may be the tab's own."""
+
+    def erased(self) -> None:
+        """The tab's session does not exist any more."""
 
 
 class OpenTabs:
@@ -64,11 +68,22 @@ class OpenTabs:
             task.cancel()
         await asyncio.gather(*self._watches.values(), return_exceptions=True)
 
+    def _end(self, tenant_id: UUID, sessions: list[str] | None) -> None:
+        """Tell the tabs of these sessions, or of all the tenant's, that theirs is gone."""
+        gone = None if sessions is None else {UUID(session) for session in sessions}
+        for (tenant, session), tabs in list(self._tabs.items()):
+            if tenant == tenant_id and (gone is None or session in gone):
+                for tab in tuple(tabs):
+                    tab.erased()
+
     async def _watch(self, conversations: Watched, host: str) -> float | None:
         """Pass the announcements of one host on until it is lost."""
         try:
             async with aclosing(conversations.watch(host)) as items:
                 async for item in items:
+                    if "erased" in item:
+                        self._end(UUID(item["tenant"]), item["erased"])
+                        continue
                     for tab in tuple(self._tabs.get((UUID(item["tenant"]), UUID(item["session"])), ())):
                         tab.notice(item["turn"])
         except Unavailable:

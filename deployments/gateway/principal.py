@@ -21,7 +21,6 @@ from domain.staff import StaffMember, StaffPermission, check_staff
 from domain.tenancy import Chatter, Principal
 from storage.postgres.callers import Caller
 from storage.postgres.database import system_tx, tenant_tx
-from storage.postgres.members import Members
 from storage.postgres.sign_ins import SignIns
 from storage.postgres.staff import Staff
 from storage.postgres.visitors import Visitors
@@ -159,8 +158,7 @@ async def _require_visitor(services: GatewayServices, verified: VerifiedChatter,
         raise NotAuthenticated("This token was given to another page.")
     visitor_id, tenant_id = verified.chatter.visitor_id, verified.chatter.tenant_id
     async with tenant_tx(services.db, tenant_id) as tx:
-        await Members(tx).require_active(tenant_id)
-        if visitor_id is None or not await Visitors(tx).exists(tenant_id, visitor_id):
+        if visitor_id is None or not await Visitors(tx).present(tenant_id, visitor_id):
             raise NotAuthenticated("This visitor is not known here any more.")
 
 

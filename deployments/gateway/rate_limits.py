@@ -1,7 +1,6 @@
 """How often who may call what: token buckets per address, person and tenant, for each class of routes."""
 
 import asyncio
-import hashlib
 import math
 import re
 import time
@@ -16,7 +15,7 @@ from redis.exceptions import RedisError
 
 from domain.errors import RateLimited
 from domain.token_bucket import TokenBucket
-from storage.redis.token_buckets import Bucket, TokenBuckets
+from storage.redis.token_buckets import Bucket, TokenBuckets, bucket_key
 
 log = structlog.get_logger()
 
@@ -135,7 +134,9 @@ class RateLimits:
         """
         rule = RULES[kind]
         rates = {of: self._scaled(rate) for of, rate in rule.rates.items() if of in subjects}
-        buckets = [Bucket(_key(kind, of, subjects[of]), rate.burst, rate.per_second) for of, rate in rates.items()]
+        buckets = [
+            Bucket(bucket_key(kind, of, subjects[of]), rate.burst, rate.per_second) for of, rate in rates.items()
+        ]
         if not buckets:
             return None
         if time.monotonic() >= self._away_until:
@@ -177,8 +178,3 @@ def _tightest(buckets: Sequence[Bucket], remaining: Sequence[int], refused: Buck
     bucket = refused or min(left, key=lambda found: left[found] / found.burst)
     rate = Rate(bucket.burst, bucket.per_second)
     return Standing(rate, 0 if refused else left[bucket], refused is not None, wait)
-
-
-def _key(kind: Kind, of: str, subject: str) -> str:
-    """Subjects hold e-mail addresses and whatever strangers send: the key is a hash of them."""
-    return f"rate:{kind}:{of}:{hashlib.sha256(subject.encode('utf-8', 'replace')).hexdigest()[:32]}"

@@ -1,7 +1,7 @@
 """What the gateway's routes work with: opened by the replica, given to the application, closed by the replica."""
 
 import asyncio
-from collections.abc import AsyncGenerator, Awaitable, Callable
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Any, Protocol
@@ -41,6 +41,7 @@ class Conversations(Protocol):
 
     async def open_session(self, tenant_id: TenantId, session_id: SessionId) -> Event:
         """`{"chatbot_id", "chatbot_name", "greeting", "visitor_id": id | None, "max_connections",
+        "consent": {"policy_url", "policy_version"} | None,
         "active_turn": {"turn_id", "epoch", "seq"} | None, "undelivered": [{"turn_id", "message_id"}]}`."""
 
     def submit(
@@ -59,14 +60,17 @@ class Conversations(Protocol):
     async def hosts(self) -> list[str]:
         """The names of the session hosts known, to `watch` them."""
 
-    def watch(self, host: str) -> AsyncGenerator[dict[str, str], None]:
-        """`{"tenant", "session", "turn"}` of every turn that begins on a host; raises Unavailable when it is lost."""
+    def watch(self, host: str) -> AsyncGenerator[dict[str, Any], None]:
+        """`{"tenant", "session", "turn"}` of every turn that begins on a host, and `{"tenant", "erased": [session] |
+        None}` of sessions, or all, that were erased; raises Unavailable when it is lost."""
 
 
 class Blobs(Protocol):
     async def put(self, key: str, data: bytes) -> None: ...
 
     async def get(self, key: str) -> bytes: ...
+
+    def stream(self, key: str) -> AsyncIterator[bytes]: ...
 
     async def delete_prefix(self, prefix: str) -> Any: ...
 

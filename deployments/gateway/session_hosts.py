@@ -70,7 +70,7 @@ class SessionHosts:
         """The names of the hosts known, to `watch` them."""
         return await self._addresses.names()
 
-    async def watch(self, host: str) -> AsyncGenerator[dict[str, str], None]:
+    async def watch(self, host: str) -> AsyncGenerator[dict[str, Any], None]:
         """`{"tenant", "session", "turn"}` of every turn that begins on a host. Raises Unavailable when it is lost."""
         try:
             async with aclosing(self._streams.stream(await self._addresses.of(host), "watch", {})) as items:

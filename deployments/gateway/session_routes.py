@@ -12,16 +12,19 @@ from deployments.gateway.conversation_models import (
     SessionModel,
     SessionPage,
 )
+from deployments.gateway.erasure_models import gone, requester_of
 from deployments.gateway.models import Limit
 from deployments.gateway.origin import ChatterOrigin
 from deployments.gateway.principal import DeletingChatter, ReadingChatter, ReplyingChatter
 from deployments.gateway.services import Services
 from domain.audit import Action, Details, Target
+from domain.erasure import ErasureKind
 from domain.errors import Forbidden
 from domain.ids import ChatbotId, SessionId, TurnId
 from storage.postgres.audit import Audit
 from storage.postgres.chatbots import Chatbots
 from storage.postgres.database import tenant_tx
+from storage.postgres.erased_rows import erase
 from storage.postgres.messages import Messages
 from storage.postgres.sessions import Sessions
 
@@ -82,14 +85,13 @@ async def change_session(
 async def delete_session(
     chatbot_id: UUID, session_id: UUID, services: Services, chatter: DeletingChatter, origin: ChatterOrigin
 ) -> Response:
-    """The session goes with its messages; what was billed stays."""
+    """The session goes with its messages; what was billed stays. `Location` names the erasure of all else."""
     async with tenant_tx(services.db, chatter.tenant_id) as tx:
-        sessions = Sessions(tx)
-        session = await sessions.get_for(chatter, SessionId(session_id), ChatbotId(chatbot_id))
-        await sessions.delete(chatter.tenant_id, session.id)
+        session = await Sessions(tx).get_for(chatter, SessionId(session_id), ChatbotId(chatbot_id))
+        erasure = await erase(tx, chatter.tenant_id, ErasureKind.SESSION, session.id, requester_of(origin))
         target, details = Target("session", str(session.id)), {"chatbot_id": str(chatbot_id)}
         await Audit(tx).append(chatter.tenant_id, origin, Action.SESSION_DELETE, target, details)
-    return Response(status_code=204)
+    return gone(erasure)
 
 
 @router.get("/chatbots/{chatbot_id}/sessions/{session_id}/branches")

@@ -32,6 +32,7 @@ class SocketTurns:
 
     __slots__ = (
         "_commands",
+        "_end_erased",
         "_ended",
         "_give_up",
         "_noticed",
@@ -52,14 +53,16 @@ class SocketTurns:
         queue: SendQueue,
         request_id: str,
         give_up: Callable[[], None],
+        end_erased: Callable[[], None],
     ) -> None:
-        """`give_up` is called when the client reads too slowly to be served."""
+        """`give_up` is called when the client reads too slowly to be served, `end_erased` when the session is gone."""
         self._services = services
         self._tenant_id = tenant_id
         self._session_id = session_id
         self._queue = queue
         self._request_id = request_id
         self._give_up = give_up
+        self._end_erased = end_erased
         self._streams: dict[asyncio.Task[None], asyncio.Event] = {}
         self._commands = 0
         self._seen: dict[str, int] = {}
@@ -96,6 +99,10 @@ class SocketTurns:
             self._noticed = turn_id
         elif len(self._streams) < MAX_STREAMS:
             self._follow(turn_id, 0, None)
+
+    def erased(self) -> None:
+        """The session does not exist any more."""
+        self._end_erased()
 
     def stop(self, turn_id: UUID | None) -> None:
         """End the running turn, or `turn_id` only. Raises RateLimited; what else is wrong becomes an error frame."""

@@ -1,5 +1,6 @@
 """Visitors: people who chat without an account, anonymous or vouched for by the tenant's server."""
 
+from dataclasses import asdict
 from typing import Annotated
 from uuid import UUID
 
@@ -27,8 +28,10 @@ from domain.errors import Forbidden, InvalidInput, NotAuthenticated, NotFound
 from domain.ids import ChatbotId, VisitorId
 from domain.permissions import Permission
 from domain.tenancy import Principal
+from domain.wire import ConsentModel
 from storage.postgres.audit import Audit
 from storage.postgres.chatbots import Chatbots
+from storage.postgres.consents import Consents
 from storage.postgres.database import Transaction, system_tx, tenant_tx
 from storage.postgres.members import Members
 from storage.postgres.visitors import Visitors
@@ -59,8 +62,12 @@ async def welcome(
         await Members(tx).require_active(tenant_id)
         bot = await Chatbots(tx).get(tenant_id, ChatbotId(chatbot_id))
         visitor_id = await _visitor(tx, services, bot, body or VisitorBody(), page)
+        needed = await Consents(tx).needed(tenant_id, visitor_id, bot.config)
     token = services.tokens.sign_visitor(tenant_id, bot.id, visitor_id, page.origin)
-    return VisitorGrantModel(visitor_id=visitor_id, token=token, expires_in=services.tokens.visitor_seconds)
+    consent = ConsentModel(**asdict(needed)) if needed else None
+    return VisitorGrantModel(
+        visitor_id=visitor_id, token=token, expires_in=services.tokens.visitor_seconds, consent=consent
+    )
 
 
 @router.get("/chatbots/{chatbot_id}/visitors")

@@ -59,11 +59,6 @@ class Chatbots:
             for row in rows
         ]
 
-    async def delete(self, tenant_id: TenantId, chatbot_id: ChatbotId) -> None:
-        """Delete the bot with its documents, sessions and messages. Raises NotFound."""
-        if await execute(self._tx, _SQL["delete"], tenant_id=tenant_id, id=chatbot_id) == 0:
-            raise NotFound(_MISSING)
-
     async def _insert_config(
         self, tenant_id: TenantId, chatbot_id: ChatbotId, version: int, config: ChatbotConfig
     ) -> None:

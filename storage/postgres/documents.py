@@ -76,11 +76,6 @@ class Documents:
         )
         return [_document(row) for row in rows]
 
-    async def list_ids(self, tenant_id: TenantId, chatbot_id: ChatbotId) -> list[DocumentId]:
-        """Every document of the bot, oldest first; for the event of the bot's deletion."""
-        rows = await fetch_all(self._tx, _SQL["list_ids"], tenant_id=tenant_id, chatbot_id=chatbot_id)
-        return [DocumentId(row["id"]) for row in rows]
-
     async def count(self, tenant_id: TenantId, chatbot_id: ChatbotId) -> int:
         row = await fetch_one(self._tx, _SQL["count"], tenant_id=tenant_id, chatbot_id=chatbot_id)
         return int(row["documents"]) if row else 0

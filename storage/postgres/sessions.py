@@ -2,13 +2,14 @@
 
 from uuid import UUID
 
+from psycopg.errors import ForeignKeyViolation
 from psycopg.rows import DictRow
 
 from domain.conversation import Session
 from domain.errors import NotFound
 from domain.ids import ChatbotId, SessionId, TenantId, TurnId, VisitorId, new_uuid
 from domain.tenancy import Chatter
-from storage.postgres.database import Transaction, execute, fetch_all, fetch_one
+from storage.postgres.database import Transaction, fetch_all, fetch_one
 from storage.postgres.queries import load
 from storage.postgres.sealed_columns import seal_title, title_of
 from storage.postgres.tenant_keys import cipher_of
@@ -24,17 +25,20 @@ class Sessions:
     async def insert(
         self, tenant_id: TenantId, chatbot_id: ChatbotId, title: str, visitor_id: VisitorId | None = None
     ) -> Session:
-        """A new session of a bot that must exist."""
+        """A new session of a bot and for a visitor that must exist. Raises NotFound when they are erased just now."""
         session_id = SessionId(new_uuid())
-        row = await fetch_one(
-            self._tx,
-            _SQL["insert"],
-            tenant_id=tenant_id,
-            id=session_id,
-            chatbot_id=chatbot_id,
-            sealed_title=await self._seal(tenant_id, session_id, title),
-            visitor_id=visitor_id,
-        )
+        try:
+            row = await fetch_one(
+                self._tx,
+                _SQL["insert"],
+                tenant_id=tenant_id,
+                id=session_id,
+                chatbot_id=chatbot_id,
+                sealed_title=await self._seal(tenant_id, session_id, title),
+                visitor_id=visitor_id,
+            )
+        except ForeignKeyViolation as error:
+            raise NotFound("The chatbot or the visitor is not there any more.") from error
         return await self._found(row)
 
     async def get(self, tenant_id: TenantId, session_id: SessionId, chatbot_id: ChatbotId | None = None) -> Session:
@@ -94,11 +98,6 @@ class Sessions:
             head_turn_id=head_turn_id,
         )
         return await self._found(row)
-
-    async def delete(self, tenant_id: TenantId, session_id: SessionId) -> None:
-        """Delete the session with its turns, messages and feedback; what was billed stays. Raises NotFound."""
-        if await execute(self._tx, _SQL["delete"], tenant_id=tenant_id, id=session_id) == 0:
-            raise NotFound(_MISSING)
 
     async def _seal(self, tenant_id: TenantId, session_id: SessionId, title: str) -> bytes | None:
         return seal_title(await cipher_of(self._tx, tenant_id), session_id, title) if title else None

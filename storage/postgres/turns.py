@@ -2,12 +2,12 @@
 
 from dataclasses import dataclass, field
 
-from psycopg.errors import UniqueViolation
+from psycopg.errors import ForeignKeyViolation, UniqueViolation
 from psycopg.rows import DictRow
 
 from domain.chatbot import ChatbotConfig
 from domain.conversation import Citation, Question, TurnState
-from domain.errors import NotFound, SessionClosed, StaleEpoch, TurnRunning
+from domain.errors import ConsentRequired, NotFound, SessionClosed, StaleEpoch, TurnRunning
 from domain.generation import PromptMessage
 from domain.ids import ChatbotId, MessageId, SessionId, TenantId, TurnId
 from storage.keys import TenantCipher
@@ -32,6 +32,15 @@ class SessionInfo:
     config: ChatbotConfig
     visitor_id: str | None
     plan: str
+    consented: bool
+    """Whether questions are taken: nobody has to agree to anything, or the session's visitor did."""
+
+    @property
+    def needed_consent(self) -> dict[str, str] | None:
+        """`policy_url` and `policy_version` that the visitor has to agree to first."""
+        privacy = self.config.privacy
+        shown = {"policy_url": privacy.policy_url, "policy_version": privacy.policy_version}
+        return None if self.consented else shown
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,6 +101,7 @@ class Turns:
             config=ChatbotConfig.model_validate(row["config"]),
             visitor_id=str(row["visitor_id"]) if row["visitor_id"] else None,
             plan=row["plan"],
+            consented=row["consented"],
         )
 
     async def accept(
@@ -132,6 +142,8 @@ class Turns:
                 )
         except UniqueViolation as error:
             raise TurnRunning from error
+        except ForeignKeyViolation as error:
+            raise NotFound("There is no such session.") from error
         row = await cursor.fetchone()
         if row is None:
             raise NotFound
@@ -260,6 +272,8 @@ def _raise_refusal(row: DictRow, question: Question) -> None:
         raise NotFound("There is no such session.")
     if row["closed_at"] is not None:
         raise SessionClosed
+    if not row["consented"]:
+        raise ConsentRequired
     if (question.edits or question.regenerates) and row["origin_id"] is None:
         raise NotFound("There is no such message in this session.")
 

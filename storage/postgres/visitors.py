@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from uuid import UUID
 
+from domain.errors import TenantSuspended
 from domain.ids import ChatbotId, TenantId, VisitorId, new_uuid
 from storage.postgres.database import Transaction, fetch_all, fetch_one
 from storage.postgres.queries import load
@@ -54,10 +55,17 @@ class Visitors:
         row = await fetch_one(self._tx, _SQL["welcome_back"], tenant_id=tenant_id, chatbot_id=chatbot_id, id=visitor_id)
         return row is not None
 
-    async def exists(self, tenant_id: TenantId, visitor_id: VisitorId) -> bool:
-        """False for one who was erased."""
-        row = await fetch_one(self._tx, _SQL["exists"], tenant_id=tenant_id, id=visitor_id)
-        return bool(row and row["found"])
+    async def exists(self, tenant_id: TenantId, visitor_id: VisitorId, chatbot_id: ChatbotId | None = None) -> bool:
+        """Whether there is such a visitor, of the bot where one is given."""
+        row = await fetch_one(self._tx, _SQL["exists"], tenant_id=tenant_id, id=visitor_id, chatbot_id=chatbot_id)
+        return row is not None
+
+    async def present(self, tenant_id: TenantId, visitor_id: VisitorId) -> bool:
+        """False for one who was erased. Raises TenantSuspended."""
+        row = await fetch_one(self._tx, _SQL["standing"], tenant_id=tenant_id, id=visitor_id)
+        if row is not None and row["suspended"]:
+            raise TenantSuspended
+        return row is not None and bool(row["present"])
 
     async def list_page(
         self, tenant_id: TenantId, chatbot_id: ChatbotId, limit: int, before: UUID | None = None

@@ -1,5 +1,6 @@
 """Token buckets that all processes share: one script takes a token from each of several, or from none."""
 
+import hashlib
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -68,3 +69,8 @@ class TokenBuckets:
             float(wait),
             tuple(math.floor(float(found)) for found in tokens),
         )
+
+
+def bucket_key(kind: str, of: str, subject: str) -> str:
+    """Subjects hold e-mail addresses and whatever strangers send: the key is a hash of them."""
+    return f"rate:{kind}:{of}:{hashlib.sha256(subject.encode('utf-8', 'replace')).hexdigest()[:32]}"

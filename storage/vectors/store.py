@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from domain.documents import Chunk, Passage
 from domain.fusion import fuse_ranks
 from domain.ids import ChatbotId, DocumentId, TenantId
-from storage.vectors.places import database_of, root_of
+from storage.vectors.places import database_of, has_no_database, root_of
 from storage.vectors.rows import PASSAGE_COLUMNS, passage_of, rows_of, table_schema
 
 OPEN_TABLES = 512
@@ -30,6 +30,7 @@ TEXT_INDEX = "text_idx"
 UNINDEXED_ROWS = 64
 KEEP_VERSIONS = timedelta(hours=1)
 """Longer than any search that may still read an older version."""
+PURGE_AGE = timedelta(milliseconds=1)
 _WORD = re.compile(r"\w+")
 _KEY = tuple[str, str]
 
@@ -92,6 +93,59 @@ class VectorStore:
             except (ValueError, RuntimeError) as error:
                 if not _is_missing(error):
                     raise
+
+    async def remove_tenant(self, tenant_id: TenantId) -> int:
+        """Remove every table of the tenant with its files; how many."""
+        chatbots = await self.tables(tenant_id)
+        for chatbot_id in chatbots:
+            await self.remove_chatbot(tenant_id, chatbot_id)
+        return len(chatbots)
+
+    async def purge(self, tenant_id: TenantId, chatbot_id: ChatbotId) -> None:
+        """Take what was removed off the disk: only the present rows' files stay, of one version.
+
+        Compaction leaves files with few deleted rows: so all is written anew. Readers of older versions look again.
+        """
+        key = _key(tenant_id, chatbot_id)
+        async with self._lock(key):
+            table = await self._open(key, fresh=True)
+            if table is None:
+                return
+            if not await table.count_rows():
+                self._tables.pop(key, None)
+                await (await self._database(key)).drop_table(key[1])
+                return
+            await table.update(updates_sql={"ordinal": "ordinal"})
+            await table.create_index("text", config=_text_index(), name=TEXT_INDEX, replace=True)
+            # What is younger than a millisecond is kept.
+            while True:
+                await asyncio.sleep(PURGE_AGE.total_seconds() * 2)
+                await table.optimize(cleanup_older_than=PURGE_AGE, delete_unverified=True)
+                if len(await table.list_versions()) == 1:
+                    break
+
+    async def tables(self, tenant_id: TenantId) -> list[ChatbotId]:
+        """The chatbots that have a table."""
+        if has_no_database(self._root, tenant_id):
+            return []  # connecting would make its folder
+        database = await self._database((_opaque(tenant_id), ""))
+        return [ChatbotId(UUID(name)) for name in (await database.list_tables()).tables]
+
+    async def remains(self, tenant_id: TenantId, chatbot_id: ChatbotId, document_id: DocumentId) -> int:
+        """Chunks of the document in any version that is kept, searchable or not."""
+        key, where = _key(tenant_id, chatbot_id), f"document_id = '{_opaque(document_id)}'"
+        async with self._lock(key):
+            try:
+                table = await (await self._database(key)).open_table(key[1])
+            except (ValueError, RuntimeError) as error:
+                if not _is_missing(error):
+                    raise
+                return 0
+            found = 0
+            for version in await table.list_versions():
+                await table.checkout(version["version"])
+                found += int(await table.count_rows(where))
+            return found
 
     async def optimize(self, tenant_id: TenantId, chatbot_id: ChatbotId) -> None:
         """Merge small fragments, bring the full-text index up to date and drop old versions, when it is worth it.
@@ -199,11 +253,15 @@ class VectorStore:
             database = await self._database(key)
             table = await database.create_table(key[1], schema=table_schema(dimension), exist_ok=True)
         if not await table.list_indices():
-            # ICU finds words also in scripts without spaces. Its stop words are of so many languages that "dog" is one
-            # of them; BM25 gives common words little weight anyway. Younger rows are searched without the index.
-            words = FTS(base_tokenizer="icu/split", remove_stop_words=False)
-            await table.create_index("text", config=words, name=TEXT_INDEX)
+            # Younger rows are searched without the index.
+            await table.create_index("text", config=_text_index(), name=TEXT_INDEX)
         return table
+
+
+def _text_index() -> FTS:
+    # ICU finds words also in scripts without spaces. Its stop words are of so many languages that "dog" is one of them;
+    # BM25 gives common words little weight anyway.
+    return FTS(base_tokenizer="icu/split", remove_stop_words=False)
 
 
 def _opaque(identifier: UUID | str) -> str:

@@ -52,7 +52,7 @@ async def test_what_people_change_is_recorded_with_who_and_from_where(rig: Gatew
     assert {(item["actor_kind"], item["actor_id"], item["ip"]) for item in log} == {("user", me, "203.0.113.7")}
     assert log[1]["request_id"] == "request-0001"
     assert log[2]["details"] == {"version": 2, "fields": ["persona", "tone"]}
-    assert log[3]["details"] == {"chatbot_id": bot, "name": "a.txt", "size": 10}
+    assert log[3]["details"] == {"chatbot_id": bot, "size": 10}
     assert "secret persona" not in json.dumps(log)
     assert "secret title" not in json.dumps(log)
     assert [item["seq"] for item in log] == list(range(1, 10))

@@ -10,6 +10,7 @@ from uuid import uuid4
 
 import numpy as np
 import pytest
+from pydantic import SecretStr
 
 from actors.ingestion_supervisor import IngestionSupervisor
 from configs.settings import Settings
@@ -24,7 +25,7 @@ from storage.blobs import ORIGINAL, PARSED, BlobStore, original_key, parsed_key
 from storage.keys import TenantCipher
 from storage.models.embedding import EmbeddingModel, embedding_dimension, embedding_model_path
 from storage.vectors.store import VectorStore
-from tests.fixtures.database import MASTER_KEYS
+from tests.fixtures.database import DATABASE_SECRET, MASTER_KEYS
 from tests.fixtures.files import fake_docx, pdf, truncated_pdf
 from tests.fixtures.knowledge import KnowledgeBase, QuestionSet
 
@@ -134,8 +135,14 @@ async def test_a_worker_that_dies_is_replaced(pool: EmbedPool, sizing: IngestSiz
 
 
 @pytest.fixture
-async def supervisor(knowledge: KnowledgeBase, pool: EmbedPool) -> AsyncIterator[IngestionSupervisor]:
-    settings = Settings(object_store_url=knowledge.objects_url, profile="test", master_keys=MASTER_KEYS)
+async def supervisor(knowledge: KnowledgeBase, redis_url: str, pool: EmbedPool) -> AsyncIterator[IngestionSupervisor]:
+    settings = Settings(
+        object_store_url=knowledge.objects_url,
+        profile="test",
+        redis_url=redis_url,
+        secret_key=SecretStr(DATABASE_SECRET),
+        master_keys=MASTER_KEYS,
+    )
     supervisor = IngestionSupervisor(settings, knowledge.urls)
     supervisor._pool = pool
     yield supervisor

@@ -4,26 +4,30 @@ import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass, field
 from typing import Any
-from uuid import uuid4
+from uuid import UUID, uuid4
 
 import numpy as np
 import pytest
+from pydantic import SecretStr
 
 from actors import ingestion_supervisor
 from actors.ingestion_supervisor import GAVE_UP, MAX_ATTEMPTS, IngestionSupervisor
 from configs.settings import Settings
 from domain.documents import Chunk, Document, DocumentStatus
+from domain.erasure import ErasureKind, ErasureState
 from domain.errors import NotFound
 from domain.ids import ChatbotId, TenantId
 from pipelines.embed_stage import EmbedPool
 from pipelines.work import EmbeddedDocument, FailedDocument, WorkItem
 from storage.blobs import ORIGINAL, BlobStore, original_key
-from storage.postgres.database import system_tx
+from storage.postgres.database import system_tx, tenant_tx
 from storage.postgres.documents import Documents
+from storage.postgres.erased_rows import erase
+from storage.postgres.erasures import Erasures
 from storage.postgres.tenant_keys import keys_of
 from storage.vectors.store import VectorStore
 from tests.fixtures.conditions import eventually
-from tests.fixtures.database import MASTER_KEYS
+from tests.fixtures.database import DATABASE_SECRET, MASTER_KEYS
 from tests.fixtures.knowledge import KnowledgeBase
 
 Bot = tuple[TenantId, ChatbotId]
@@ -68,8 +72,16 @@ def pipeline(monkeypatch: pytest.MonkeyPatch) -> ScriptedPipeline:
 
 
 @pytest.fixture
-async def supervisor(knowledge: KnowledgeBase, pipeline: ScriptedPipeline) -> AsyncIterator[IngestionSupervisor]:
-    settings = Settings(object_store_url=knowledge.objects_url, profile="test", master_keys=MASTER_KEYS)
+async def supervisor(
+    knowledge: KnowledgeBase, redis_url: str, pipeline: ScriptedPipeline
+) -> AsyncIterator[IngestionSupervisor]:
+    settings = Settings(
+        object_store_url=knowledge.objects_url,
+        profile="test",
+        redis_url=redis_url,
+        secret_key=SecretStr(DATABASE_SECRET),
+        master_keys=MASTER_KEYS,
+    )
     supervisor = IngestionSupervisor(settings, knowledge.urls)
     yield supervisor
     await supervisor.close()
@@ -179,3 +191,30 @@ async def test_forgetting_is_repeatable_and_takes_ids_only(supervisor: Ingestion
         await supervisor.forget(str(uuid4()), str(uuid4()))
     with pytest.raises(ValueError, match="UUID"):
         await supervisor.forget("../..", str(uuid4()))
+
+
+async def test_a_document_that_is_erased_while_it_is_ingested_leaves_nothing(
+    knowledge: KnowledgeBase, supervisor: IngestionSupervisor, pipeline: ScriptedPipeline, bot: Bot
+) -> None:
+    """The supervisor's own eraser waits for the run, and then takes its chunks and files along."""
+    erasures: list[UUID] = []
+
+    async def erase_now(item: WorkItem) -> None:
+        async with tenant_tx(knowledge.db, item.tenant_id) as tx:
+            erasure = await erase(tx, item.tenant_id, ErasureKind.DOCUMENT, item.document_id, "user:x")
+        erasures.append(erasure.id)
+
+    pipeline.before_commit = erase_now
+    document = await knowledge.upload(*bot, b"gone")
+    await supervisor.start()
+    await eventually(lambda: erasures)
+    async with asyncio.timeout(30):
+        while True:
+            async with tenant_tx(knowledge.db, bot[0]) as tx:
+                erasure = await Erasures(tx).get(bot[0], erasures[0])
+            if erasure.state is ErasureState.DONE:
+                break
+            await asyncio.sleep(0.05)
+    assert await VectorStore(knowledge.objects_url).count(*bot, document.id) == 0
+    assert await BlobStore(knowledge.objects_url).count(str(bot[0])) == 0
+    assert erasure.receipt is not None

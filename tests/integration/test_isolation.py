@@ -69,6 +69,10 @@ insert into handled_events (consumer, event_id, tenant_id)
 insert into audit_events (tenant_id, seq, at, actor_kind, action, target_kind, details, previous_hash, hash)
     values (%(tenant)s, 1, now(), 'user', 'a', 't', '{}',
             decode(repeat('00', 32), 'hex'), decode(repeat('11', 32), 'hex'));
+insert into erasures (tenant_id, id, kind, subject, requested_by) values (%(tenant)s, %(id)s, 'session', %(id)s, 'u');
+insert into exports (tenant_id, id, kind, subject, requested_by) values (%(tenant)s, %(id)s, 'visitor', %(id)s, 'u');
+insert into consents (tenant_id, id, chatbot_id, visitor_id, policy_version)
+    values (%(tenant)s, %(id)s, %(id)s, %(id)s, '1');
 insert into audit_heads (tenant_id, seq, hash) values (%(tenant)s, 1, decode(repeat('11', 32), 'hex'));
 """
 """One row for one tenant in every table; `id` is shared by both tenants, as a guessed id would be."""

@@ -30,6 +30,8 @@ BODIES: dict[tuple[str, str], dict[str, Any]] = {
     ("post", "/reviews/{review_id}/approve"): {"json": {}},
     ("post", "/reviews/{review_id}/reject"): {"json": {}},
     ("post", "/subscriptions"): {"json": {"plan": "pro"}},
+    ("post", "/chatbots/{chatbot_id}/visitors/{visitor_id}/consent"): {"json": {"policy_version": "1"}},
+    ("post", "/tenant/erasure"): {"json": {"password": "wrong", "name": "wrong"}},
     ("patch", "/members/{user_id}"): {"json": {"role": "analyst"}},
     ("post", "/invitations"): {"json": {"email": "new@example.com", "role": "editor"}},
     ("post", "/auth/switch"): {"json": {"tenant_id": "00000000-0000-7000-8000-000000000000"}},
@@ -46,6 +48,10 @@ SEED = (
     "insert into visitors (tenant_id, id, chatbot_id) values (%(tenant)s, %(visitor)s, %(bot)s)",
     """insert into sessions (tenant_id, id, chatbot_id, visitor_id)
     values (%(tenant)s, %(session)s, %(bot)s, %(visitor)s)""",
+    """insert into erasures (tenant_id, id, kind, subject, requested_by, state, receipt)
+    values (%(tenant)s, %(erasure)s, 'session', %(erasure)s, 'user:x', 'done', '{}')""",
+    """insert into exports (tenant_id, id, kind, subject, requested_by, state)
+    values (%(tenant)s, %(export)s, 'visitor', %(visitor)s, 'user:x', 'done')""",
     "insert into users (id, email, password_hash) values (%(user)s, %(user)s::text || '@example.com', 'x')",
     "insert into memberships (tenant_id, user_id, role) values (%(tenant)s, %(user)s, 'editor')",
     """insert into invitations (tenant_id, id, email, role, expires_at)
@@ -60,7 +66,8 @@ REVIEW = """insert into reviews (tenant_id, id, chatbot_id, session_id, turn_id,
 
 async def world(rig: GatewayRig, chat: Chat) -> dict[str, str]:
     """New targets in the chat's tenant, by the names that paths use."""
-    ids = {name: new_uuid() for name in ("bot", "document", "session", "visitor", "user", "invitation")}
+    names = ("bot", "document", "session", "visitor", "user", "invitation", "erasure", "export")
+    ids = {name: new_uuid() for name in names}
     async with system_tx(rig.services.db) as tx:
         for statement in SEED:
             await tx.execute(statement.encode(), {**ids, "tenant": tenant_id_of(chat)})
@@ -75,6 +82,9 @@ async def world(rig: GatewayRig, chat: Chat) -> dict[str, str]:
     return {
         "review_id": str(review),
         **{f"{name}_id": str(value) for name, value in ids.items()},
+        "erasure_id": str(ids["erasure"]),
+        "export_id": str(ids["export"]),
+        "seal": "unknown",
         "api_key_id": str(api_key_id),
         "sign_in_id": get_unverified_claims(token)["sid"],
         "chatbot_id": str(ids["bot"]),

@@ -271,6 +271,9 @@ async def test_a_host_is_watched_once_and_again_after_it_was_lost(hosts: Session
         def notice(self, turn_id: str) -> None:
             self.noticed.append(turn_id)
 
+        def erased(self) -> None:
+            self.noticed.append("erased")
+
     await host.start(watch=watch)
     tab, tabs = Tab(), OpenTabs()
     tabs.add(TENANT, SESSION, tab)

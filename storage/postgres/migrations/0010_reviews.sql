@@ -42,4 +42,6 @@ create policy tenant on reviews to loquent_app
     using (tenant_id = (select app_tenant())) with check (tenant_id = (select app_tenant()));
 create policy system on reviews to loquent_system using (true) with check (true);
 
-grant select, insert, update, delete on reviews to loquent_app, loquent_system;
+grant select, insert, update on reviews to loquent_app;
+-- Deleted with a tenant that is erased.
+grant select, insert, update, delete on reviews to loquent_system;

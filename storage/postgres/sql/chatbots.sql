@@ -30,9 +30,6 @@ order by b.id;
 update chatbots set version = %(version)s, updated_at = now()
 where tenant_id = %(tenant_id)s and id = %(id)s;
 
--- name: delete
-delete from chatbots where tenant_id = %(tenant_id)s and id = %(id)s;
-
 -- name: list_versions
 -- Newest first.
 select version, config, created_at

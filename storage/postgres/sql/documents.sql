@@ -33,9 +33,6 @@ where tenant_id = %(tenant_id)s and chatbot_id = %(chatbot_id)s
 order by id desc
 limit %(limit)s;
 
--- name: list_ids
-select id from documents where tenant_id = %(tenant_id)s and chatbot_id = %(chatbot_id)s order by id;
-
 -- name: count
 select count(*) as documents from documents where tenant_id = %(tenant_id)s and chatbot_id = %(chatbot_id)s;
 

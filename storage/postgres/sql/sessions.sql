@@ -28,6 +28,3 @@ set title = case when %(renamed)s then '' else title end,
     updated_at = now()
 where tenant_id = %(tenant_id)s and id = %(id)s
 returning tenant_id, id, chatbot_id, title, sealed_title, visitor_id, head_turn_id, closed_at, created_at, updated_at;
-
--- name: delete
-delete from sessions where tenant_id = %(tenant_id)s and id = %(id)s;

@@ -10,7 +10,10 @@ select plan from tenants where id = %(tenant_id)s;
 
 -- name: open_session
 -- What a socket needs to know.
-select s.chatbot_id, c.name as chatbot_name, f.config, s.visitor_id, t.plan
+select s.chatbot_id, c.name as chatbot_name, f.config, s.visitor_id, t.plan,
+       s.visitor_id is null or not coalesce((f.config #>> '{privacy,consent_required}')::boolean, false)
+           or exists (select from consents a where a.tenant_id = s.tenant_id and a.visitor_id = s.visitor_id
+                      and a.policy_version = f.config #>> '{privacy,policy_version}') as consented
 from sessions s
 join chatbots c on c.tenant_id = s.tenant_id and c.id = s.chatbot_id
 join chatbot_configs f on f.tenant_id = c.tenant_id and f.chatbot_id = c.id and f.version = c.version
@@ -24,7 +27,10 @@ where s.tenant_id = %(tenant_id)s and s.id = %(session_id)s;
 with held as materialized (
     select epoch from tenant_epochs where tenant_id = %(tenant_id)s and epoch = %(epoch)s for share
 ), place as (
-    select s.id, s.chatbot_id, s.head_turn_id, s.closed_at, c.name, c.version, f.config
+    select s.id, s.chatbot_id, s.head_turn_id, s.closed_at, c.name, c.version, f.config,
+           s.visitor_id is null or not coalesce((f.config #>> '{privacy,consent_required}')::boolean, false)
+               or exists (select from consents a where a.tenant_id = s.tenant_id and a.visitor_id = s.visitor_id
+                          and a.policy_version = f.config #>> '{privacy,policy_version}') as consented
     from sessions s
     join chatbots c on c.tenant_id = s.tenant_id and c.id = s.chatbot_id
     join chatbot_configs f on f.tenant_id = c.tenant_id and f.chatbot_id = c.id and f.version = c.version
@@ -49,7 +55,8 @@ with held as materialized (
     from held
     cross join place
     left join origin on true
-    where %(admitted)s and place.closed_at is null and not exists (select from known)
+    where %(admitted)s and place.closed_at is null and place.consented
+      and not exists (select from known)
       and (%(regenerates)s::uuid is null and %(edits)s::uuid is null or origin.id is not null)
     returning id, user_message_id
 ), message as (
@@ -66,6 +73,7 @@ with held as materialized (
     where s.tenant_id = %(tenant_id)s and s.id = %(session_id)s
 )
 select held.epoch, t.plan, place.chatbot_id, place.name as chatbot_name, place.version, place.config, place.closed_at,
+       place.consented,
        known.id as known_id, known.state as known_state, known.user_message_id as known_message_id,
        turn.id as turn_id, turn.user_message_id, origin.id as origin_id, origin.user_message_id as origin_message_id,
        origin.content as origin_content, origin.sealed as origin_sealed

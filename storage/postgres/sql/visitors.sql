@@ -21,7 +21,15 @@ where tenant_id = %(tenant_id)s and chatbot_id = %(chatbot_id)s and id = %(id)s 
 returning id;
 
 -- name: exists
-select exists (select from visitors where tenant_id = %(tenant_id)s and id = %(id)s) as found;
+select 1 as found from visitors
+where tenant_id = %(tenant_id)s and id = %(id)s
+  and (%(chatbot_id)s::uuid is null or chatbot_id = %(chatbot_id)s::uuid);
+
+-- name: standing
+select t.suspended_at is not null as suspended,
+       exists (select from visitors v where v.tenant_id = t.id and v.id = %(id)s) as present
+from tenants t
+where t.id = %(tenant_id)s;
 
 -- name: list
 -- Newest first, after the cursor.

@@ -60,6 +60,8 @@ export interface ReadyFrame {
   active_turn: { turn_id: string; epoch: number; seq: number } | null;
   /** Answers that ended while nobody took them, oldest first. */
   undelivered: { turn_id: string; message_id: string }[];
+  /** What the visitor has to agree to before a message is taken. */
+  consent: { policy_url: string; policy_version: string } | null;
 }
 
 export interface AckFrame {
@@ -145,7 +147,7 @@ type Fields = { [T in ServerFrame["type"]]: readonly Exclude<keyof Extract<Serve
 
 /** The fields of each server frame; a test holds them against the published schema. */
 export const SERVER_FIELDS: Fields = {
-  ready: ["session_id", "chatbot_id", "chatbot_name", "greeting", "active_turn", "undelivered"],
+  ready: ["session_id", "chatbot_id", "chatbot_name", "greeting", "active_turn", "undelivered", "consent"],
   ack: ["id", "message_id", "turn_id", "duplicate"],
   status: ["turn_id", "epoch", "seq", "stage", "position"],
   token: ["turn_id", "epoch", "seq", "first_seq", "text"],

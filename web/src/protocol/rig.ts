@@ -35,6 +35,7 @@ export const ready = (active: string | null = null, seq = 0, undelivered: string
   greeting: "Hello",
   active_turn: active ? { turn_id: active, epoch: 1, seq } : null,
   undelivered: undelivered.map((message_id) => ({ turn_id: OTHER, message_id })),
+  consent: null,
 });
 export const ack = (id = MESSAGE, turn = TURN, duplicate = false): ServerFrame => ({
   type: "ack",

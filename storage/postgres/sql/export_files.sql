@@ -1,0 +1,136 @@
+-- name: visitor_visitor
+select id, chatbot_id, external_id, created_at, last_seen_at from visitors
+where tenant_id = %(tenant_id)s and id = %(subject)s
+
+-- name: visitor_consents
+select id, chatbot_id, policy_version, ip, at from consents
+where tenant_id = %(tenant_id)s and visitor_id = %(subject)s order by id
+
+-- name: visitor_sessions
+select id, chatbot_id, title, sealed_title as sealed, head_turn_id, closed_at, created_at, updated_at from sessions
+where tenant_id = %(tenant_id)s and visitor_id = %(subject)s order by id
+
+-- name: visitor_messages
+select m.id, m.session_id, m.turn_id, t.parent_turn_id, m.role, m.content, m.sealed, t.state, t.model, m.created_at
+from messages m
+join sessions s on s.tenant_id = m.tenant_id and s.id = m.session_id
+join turns t on t.tenant_id = m.tenant_id and t.id = m.turn_id
+where m.tenant_id = %(tenant_id)s and s.visitor_id = %(subject)s order by m.id
+
+-- name: visitor_citations
+select m.session_id, c.message_id, c.position, c.document_id, c.document_name, c.page, c.section, c.span_start,
+       c.span_end, c.snippet, c.sealed
+from citations c
+join messages m on m.tenant_id = c.tenant_id and m.id = c.message_id
+join sessions s on s.tenant_id = m.tenant_id and s.id = m.session_id
+where c.tenant_id = %(tenant_id)s and s.visitor_id = %(subject)s order by c.message_id, c.position
+
+-- name: visitor_feedback
+select f.message_id, f.rating, f.comment, f.sealed_comment as sealed, f.created_at, f.updated_at
+from feedback f
+join messages m on m.tenant_id = f.tenant_id and m.id = f.message_id
+join sessions s on s.tenant_id = m.tenant_id and s.id = m.session_id
+where f.tenant_id = %(tenant_id)s and s.visitor_id = %(subject)s order by f.message_id
+
+-- name: member_user
+select id, email::text as email, created_at from users where id = %(subject)s
+
+-- name: member_memberships
+select tenant_id, role, created_at from memberships where tenant_id = %(tenant_id)s and user_id = %(subject)s
+
+-- name: member_sign_ins
+select id, method, user_agent, ip, created_at, last_used_at, expires_at, ended_at from sign_ins
+where tenant_id = %(tenant_id)s and user_id = %(subject)s order by id
+
+-- name: member_api_keys
+select id, name, scopes, prefix, created_at, rotated_at, expires_at, last_used_at, revoked_at from api_keys
+where tenant_id = %(tenant_id)s and created_by = %(subject)s order by id
+
+-- name: member_audit_events
+select seq, at, action, target_kind, target_id, ip, request_id, details from audit_events
+where tenant_id = %(tenant_id)s and actor_kind = 'user' and actor_id = %(subject)s::text order by seq
+
+-- name: tenant_tenant
+select id, name, plan, created_at from tenants where id = %(tenant_id)s
+
+-- name: tenant_members
+select u.id, u.email::text as email, m.role, m.created_at
+from memberships m join users u on u.id = m.user_id
+where m.tenant_id = %(tenant_id)s order by u.id
+
+-- name: tenant_api_keys
+select id, created_by, name, scopes, prefix, created_at, rotated_at, expires_at, last_used_at, revoked_at from api_keys
+where tenant_id = %(tenant_id)s order by id
+
+-- name: tenant_chatbots
+select id, name, version, created_at, updated_at from chatbots where tenant_id = %(tenant_id)s order by id
+
+-- name: tenant_chatbot_configs
+select chatbot_id, version, config, created_at from chatbot_configs
+where tenant_id = %(tenant_id)s order by chatbot_id, version
+
+-- name: tenant_documents
+select id, chatbot_id, name, media_type, size, content_hash, status, reason, pages, chunks, sealed_version,
+       created_at, updated_at
+from documents where tenant_id = %(tenant_id)s order by id
+
+-- name: tenant_visitors
+select id, chatbot_id, external_id, created_at, last_seen_at from visitors where tenant_id = %(tenant_id)s order by id
+
+-- name: tenant_consents
+select id, chatbot_id, visitor_id, policy_version, ip, at from consents where tenant_id = %(tenant_id)s order by id
+
+-- name: tenant_sessions
+select id, chatbot_id, visitor_id, title, sealed_title as sealed, head_turn_id, closed_at, created_at, updated_at
+from sessions
+where tenant_id = %(tenant_id)s order by id
+
+-- name: tenant_turns
+select id, session_id, chatbot_id, config_version, client_id, user_message_id, parent_turn_id, state, model,
+       plan_reason, error_code, created_at, ended_at
+from turns where tenant_id = %(tenant_id)s order by id
+
+-- name: tenant_messages
+select id, session_id, turn_id, role, content, sealed, created_at, delivered_at from messages
+where tenant_id = %(tenant_id)s order by id
+
+-- name: tenant_citations
+select m.session_id, c.message_id, c.position, c.document_id, c.document_name, c.page, c.section, c.span_start,
+       c.span_end, c.snippet, c.sealed
+from citations c
+join messages m on m.tenant_id = c.tenant_id and m.id = c.message_id
+where c.tenant_id = %(tenant_id)s order by c.message_id, c.position
+
+-- name: tenant_feedback
+select message_id, rating, comment, sealed_comment as sealed, created_at, updated_at from feedback
+where tenant_id = %(tenant_id)s order by message_id
+
+-- name: tenant_reviews
+select id, chatbot_id, session_id, turn_id, message_id, place, check_name, outcome, score, state, note, decided_by,
+       decided_at, created_at
+from reviews where tenant_id = %(tenant_id)s order by id
+
+-- name: tenant_usage_ledger
+select turn_id, chatbot_id, session_id, model, prompt_tokens, completion_tokens, cached_tokens, cost_micro, created_at
+from usage_ledger where tenant_id = %(tenant_id)s order by turn_id
+
+-- name: tenant_usage_daily
+select day, chatbot_id, turns, prompt_tokens, completion_tokens, cost_micro from usage_daily
+where tenant_id = %(tenant_id)s order by day, chatbot_id
+
+-- name: tenant_subscriptions
+select stripe_subscription_id, plan, status, current_period_end, created_at, updated_at from subscriptions
+where tenant_id = %(tenant_id)s order by created_at
+
+-- name: tenant_invoices
+select stripe_invoice_id, number, status, currency, amount_due, amount_paid, hosted_url, created_at from invoices
+where tenant_id = %(tenant_id)s order by created_at
+
+-- name: tenant_audit_events
+select seq, at, actor_kind, actor_id, action, target_kind, target_id, ip, request_id, details,
+       encode(previous_hash, 'hex') as previous_hash, encode(hash, 'hex') as hash
+from audit_events where tenant_id = %(tenant_id)s order by seq
+
+-- name: tenant_erasures
+select id, kind, subject, chatbot_id, state, requested_by, requested_at, finished_at, counts, receipt from erasures
+where tenant_id = %(tenant_id)s order by id
