@@ -14,6 +14,7 @@ const ready = (active: string | null): ChatFrame => ({
   greeting: "Hello",
   active_turn: active ? { turn_id: active, epoch: 1, seq: 3 } : null,
   undelivered: [],
+  consent: null,
 });
 const ack = (turn = "t1", id = "c1", message = "m1"): ChatFrame => ({
   type: "ack", id, message_id: message, turn_id: turn, duplicate: false,
