@@ -9,11 +9,12 @@ from redis.asyncio import Redis
 from billing.account import StripeAccount
 from billing.ending import end_subscriptions
 from domain.erasure import Counts, Erasure, ErasureKind, Step
+from domain.errors import Erased
 from domain.ids import ChatbotId, DocumentId, TenantId, TurnId, VisitorId
 from storage.blobs import BlobStore, document_prefix, export_key
 from storage.postgres.database import Database, Transaction, system_tx
 from storage.postgres.erased_rows import ErasedRows, ErasedTenant
-from storage.postgres.tenant_keys import TenantKeys
+from storage.postgres.tenant_keys import TenantKeys, keys_of
 from storage.redis.access import announce_end
 from storage.redis.token_buckets import bucket_key
 from storage.redis.traces import Traces
@@ -170,13 +171,21 @@ class ErasureSteps:
 
     async def _redis(self, erasure: Erasure) -> Counts:
         traces, tenant = self._traces, erasure.tenant_id
-        whole = erasure.kind is ErasureKind.TENANT
         return {
             "redis.turns": await traces.remove_replays(tenant, await self._lost_turns(tenant)),
-            "redis.answers": await traces.remove_answers(tenant, frozenset() if whole else erasure.needles),
+            "redis.answers": await self._answers(erasure),
             "redis.rates": await traces.remove_keys(_buckets(erasure)),
             "redis.events": await traces.remove_events(erasure.needles),
         }
+
+    async def _answers(self, erasure: Erasure) -> int:
+        if erasure.kind is ErasureKind.TENANT:
+            return await self._traces.remove_all_answers(erasure.tenant_id)
+        try:
+            cipher = await keys_of(self._tools.db, erasure.tenant_id)
+        except Erased:
+            return 0  # the company's own erasure removes them all
+        return await self._traces.remove_answers(cipher, erasure.needles)
 
     async def _lost_turns(self, tenant_id: TenantId) -> set[TurnId]:
         """Turns whose events are kept though the database has no such turn (any more): a turn is stored first."""

@@ -22,7 +22,7 @@ _STORE = (
     "return 0"
 )
 _RELEASE = "if redis.call('GET', KEYS[1]) == ARGV[1] then return redis.call('DEL', KEYS[1]) end return 0"
-_CLAIMED = "claim:"
+CLAIMED = "claim:"
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,13 +51,13 @@ class Replays:
 
         A command that the client repeats after a lost connection finds its own claim, since the name is the same.
         """
-        owner = _CLAIMED + token_hex(16)
+        owner = CLAIMED + token_hex(16)
         if await self._redis.set(key, owner, nx=True, ex=LEASE_SECONDS):
             return owner
         found: Any = await self._redis.get(key)
         if found == owner:
             return owner
-        if found is None or found.startswith(_CLAIMED):
+        if found is None or found.startswith(CLAIMED):
             return None
         return StoredAnswer(**json.loads(cipher.open_text(answer_place(key), b64decode(found))))
 

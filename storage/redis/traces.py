@@ -1,14 +1,19 @@
 """What Redis holds of a tenant, a visitor or a conversation: found by the ids it mentions, and removed."""
 
 import re
+from base64 import b64decode
 from collections.abc import AsyncIterator, Iterable
 from typing import Any
 from uuid import UUID
 
 from redis.asyncio import Redis
 
+from domain.errors import Unreadable
+from domain.sealing import answer_place
+from storage.keys import TenantCipher
 from storage.redis.event_log import STREAM
 from storage.redis.partition_reader import EVENT_FIELD
+from storage.redis.replays import CLAIMED
 
 PAGE = 1_000
 _ID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}")
@@ -33,12 +38,16 @@ class Traces:
         keys = [key async for key in self._keys(f"replay:{tenant_id}:*") if UUID(key.split(":")[2]) in gone]
         return await self._delete(keys)
 
-    async def remove_answers(self, tenant_id: UUID, needles: frozenset[str]) -> int:
-        """Answers kept for `Idempotency-Key` that mention one of the needles; all of the tenant's without any."""
+    async def remove_all_answers(self, tenant_id: UUID) -> int:
+        """Every answer of the tenant's that is kept for `Idempotency-Key`; how many."""
+        return await self._delete([key async for key in self._keys(f"idempotency:{tenant_id}:*")])
+
+    async def remove_answers(self, cipher: TenantCipher, needles: frozenset[str]) -> int:
+        """Answers that mention one of the needles, and those that do not open; how many."""
         found = [
             key
-            async for key in self._keys(f"idempotency:{tenant_id}:*")
-            if not needles or _mentions(str(await self._redis.get(key) or ""), needles)
+            async for key in self._keys(f"idempotency:{cipher.tenant_id}:*")
+            if _answer_mentions(cipher, key, str(await self._redis.get(key) or CLAIMED), needles)
         ]
         return await self._delete(found)
 
@@ -83,6 +92,16 @@ class Traces:
 
     async def _delete(self, keys: list[str]) -> int:
         return int(await self._redis.unlink(*keys)) if keys else 0
+
+
+def _answer_mentions(cipher: TenantCipher, key: str, value: str, needles: frozenset[str]) -> bool:
+    """True also for what does not open: it is of use to nobody. A claim says nothing yet."""
+    if value.startswith(CLAIMED):
+        return False
+    try:
+        return _mentions(cipher.open_text(answer_place(key), b64decode(value)), needles)
+    except (ValueError, Unreadable):
+        return True
 
 
 def _mentions(text: str, needles: frozenset[str]) -> bool:
