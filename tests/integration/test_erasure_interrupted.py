@@ -101,7 +101,7 @@ def dying(eraser: Eraser, at: Step, *, after: bool) -> Eraser:
 
 
 _TENANT_STEPS = [step for step in steps_of(ErasureKind.TENANT) if step is not Step.VERIFY]
-_OUTSIDE = [step for step in _TENANT_STEPS if step not in (Step.ACCESS, Step.ROWS, Step.EVENTS)]
+_OUTSIDE = [step for step in _TENANT_STEPS if step not in (Step.ACCESS, Step.KEYS, Step.ROWS, Step.EVENTS)]
 
 
 @pytest.mark.parametrize(

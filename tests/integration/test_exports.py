@@ -58,7 +58,7 @@ def checked(archive: zipfile.ZipFile) -> dict[str, Any]:
 async def test_a_visitor_takes_away_what_is_theirs_and_nothing_else(erasing: ErasureRig, chat: Chat) -> None:
     mine, other = canary(), canary()
     theirs, visitor = await visitor_chat(erasing.rig, chat)
-    await erasing.talk(theirs, f'{mine}\\n"x"\t\\ 東京')
+    await erasing.talk(theirs, f'{mine}\\n"x"\t\\ 東京', clear=False)
     await erasing.talk(chat, other)
     _, archive = await made(erasing, theirs.tenant, f"/chatbots/{chat.bot}/visitors/{visitor}/exports")
     manifest = checked(archive)

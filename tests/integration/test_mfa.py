@@ -272,7 +272,7 @@ async def test_a_person_of_no_tenant_any_more_is_not_let_in(rig: GatewayRig, enr
         await tx.execute("delete from memberships where user_id = %s", [enrolled.tenant.grant["user"]["id"]])
     assert (await enrolled.verify(challenge, code=enrolled.fresh_code()))[0] == 401
     stranger = rig.services.tokens.sign(
-        Principal(enrolled.tenant.grant["tenant"]["id"], uuid4(), Role.OWNER)  # type: ignore[arg-type]
+        Principal(enrolled.tenant.grant["tenant"]["id"], uuid4(), Role.OWNER, uuid4())  # type: ignore[arg-type]
     )
     answer = await rig.http.get("/auth/mfa", headers={"Authorization": f"Bearer {stranger}"})
     assert answer.status_code == 401
