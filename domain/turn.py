@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import AsyncGenerator, Callable
 from contextlib import aclosing
 from dataclasses import dataclass, field
-from secrets import token_hex
+from hashlib import sha256
 
 from domain.chatbot import ChatbotConfig, Grounding
 from domain.citing import cite
@@ -147,7 +147,7 @@ async def _answer(
         progress.answer, progress.reason = turn.config.no_answer, "no relevant passage"
         yield AnswerText(turn.config.no_answer)
         return
-    mark = token_hex(8) if turn.config.guardrails.data_marking else ""
+    mark = _mark_of(turn.turn_id) if turn.config.guardrails.data_marking else ""
     prompt = fit_prompt(turn.config, passages, turn.history, question, ports.counter, ports.window, mark)
     ports.reserve(prompt.tokens + prompt.max_tokens)
     progress.passages = prompt.passages
@@ -182,6 +182,11 @@ async def _shown(
     if text:
         progress.answer += text
         yield AnswerText(text, tokens)
+
+
+def _mark_of(turn_id: TurnId) -> str:
+    """What nobody could foresee who wrote a passage or asks; the same when the turn runs again."""
+    return sha256(turn_id.bytes).hexdigest()[:16]
 
 
 async def _generate(
