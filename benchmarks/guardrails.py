@@ -26,7 +26,7 @@ from domain.guarding.report import GuardReport
 from domain.ids import DocumentId, new_uuid
 from domain.moderation import RuleGuard
 
-FOLDER = Path("/work/shared/data/injection")
+FOLDER = Path(__file__).parents[2] / "shared" / "data" / "injection"
 TURNS = 300
 INSTRUCTIONS = "You are the assistant of the Aurora shop. Answer from the passages, in one or two sentences. " * 3
 SENTENCE = (

@@ -222,7 +222,7 @@ def test_settings_that_make_no_sense_are_refused() -> None:
     assert GuardrailsConfig(allowed_link_hosts=("GOOD.test",)).allowed_link_hosts == ("good.test",)
 
 
-NAUGHTY = Path("/work/shared/data/blns.json")
+NAUGHTY = Path(__file__).parents[3] / "shared" / "data" / "blns.json"
 
 
 @pytest.fixture

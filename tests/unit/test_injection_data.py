@@ -8,7 +8,7 @@ import pytest
 from domain.guarding.configuration import InputChecks
 from domain.guarding.injection import injection_score
 
-FOLDER = Path("/work/shared/data/injection")
+FOLDER = Path(__file__).parents[3] / "shared" / "data" / "injection"
 
 
 @pytest.mark.skipif(not FOLDER.is_dir(), reason=f"{FOLDER} is not here")
