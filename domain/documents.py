@@ -50,6 +50,8 @@ class ParsedDocument:
     blocks: tuple[Block, ...]
     """In order, not overlapping; what lies between two blocks is white space."""
     pages: int | None = None
+    language: str | None = None
+    """ISO 639-1, in lower case; None where it is not clear."""
 
 
 @dataclass(frozen=True, slots=True)

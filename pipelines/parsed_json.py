@@ -6,12 +6,15 @@ from domain.documents import Block, ParsedDocument
 
 
 def dump_parsed(parsed: ParsedDocument) -> bytes:
-    """UTF-8 JSON with `text`, `pages` and `blocks` as [start, end, page, section]."""
+    """UTF-8 JSON with `text`, `pages`, `language` and `blocks` as [start, end, page, section]."""
     blocks = [[block.start, block.end, block.page, block.section] for block in parsed.blocks]
-    return json.dumps({"text": parsed.text, "pages": parsed.pages, "blocks": blocks}, ensure_ascii=False).encode()
+    fields = {"text": parsed.text, "pages": parsed.pages, "language": parsed.language, "blocks": blocks}
+    return json.dumps(fields, ensure_ascii=False).encode()
 
 
 def load_parsed(data: bytes) -> ParsedDocument:
     """The document that `dump_parsed` wrote."""
     fields = json.loads(data)
-    return ParsedDocument(fields["text"], tuple(Block(*row) for row in fields["blocks"]), fields["pages"])
+    blocks = tuple(Block(*row) for row in fields["blocks"])
+    # Documents from before languages were told have none.
+    return ParsedDocument(fields["text"], blocks, fields["pages"], fields.get("language"))

@@ -1,7 +1,8 @@
 """The child process that parses one file: standard input holds the bytes, standard output gets one JSON object.
 
 Run as a script by `pipelines.parsing.sandbox`, in isolated mode. The answer is one of
-`{"text", "blocks": [[start, end, page, section], ...], "pages"}`, `{"failure": sentence}` and `{"crash": error name}`.
+`{"text", "blocks": [[start, end, page, section], ...], "pages", "language"}`, `{"failure": sentence}` and
+`{"crash": error name}`.
 """
 
 import json
@@ -53,7 +54,7 @@ def main(arguments: list[str]) -> int:
     try:
         parsed = parse(data, ParseLimits(**values))
         blocks = [[block.start, block.end, block.page, block.section] for block in parsed.blocks]
-        answer = {"text": parsed.text, "blocks": blocks, "pages": parsed.pages}
+        answer = {"text": parsed.text, "blocks": blocks, "pages": parsed.pages, "language": parsed.language}
     except IngestionFailure as failure:
         answer = {"failure": str(failure)}
     except Exception as error:  # noqa: BLE001 - a parser may raise anything; the parent turns it into a sentence

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import selectors
 import signal
 import subprocess
@@ -128,7 +129,8 @@ def _document(answer: bytes, name: str, media_type: str) -> ParsedDocument:
             log.warning("parser_crashed", document=name, media_type=media_type, error=crash)
             raise IngestionFailure(TOO_HUNGRY if crash == "MemoryError" else UNREADABLE)
         blocks = tuple(Block(*row) for row in fields["blocks"])
-        return _checked(ParsedDocument(text=fields["text"], blocks=blocks, pages=fields["pages"]))
+        parsed = ParsedDocument(fields["text"], blocks, fields["pages"], fields.get("language"))
+        return _checked(parsed)
     except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
         log.warning("parser_answer_invalid", document=name, media_type=media_type, error=type(error).__name__)
         raise IngestionFailure(UNREADABLE) from error
@@ -141,6 +143,8 @@ def _checked(parsed: ParsedDocument) -> ParsedDocument:
         raise TypeError("text or pages have the wrong type")
     if "\x00" in text:
         raise ValueError("NUL in the text")
+    if parsed.language is not None and not re.fullmatch("[a-z]{2}", parsed.language):
+        raise ValueError("no language code")
     text.encode("utf-8")
     for block in parsed.blocks:
         if type(block.start) is not int or type(block.end) is not int:
