@@ -43,6 +43,7 @@ class Action(StrEnum):
     CHATBOT_DELETE = "chatbot.delete"
     IDENTITY_SECRET_READ = "identity_secret.read"  # noqa: S105 - a name
     DOCUMENT_UPLOAD = "document.upload"
+    DOCUMENT_UPDATE = "document.update"
     DOCUMENT_DELETE = "document.delete"
     SESSION_UPDATE = "session.update"
     SESSION_DELETE = "session.delete"

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
 
+from domain.document_filter import Metadata
 from domain.ids import ChatbotId, DocumentId, TenantId
 
 
@@ -30,6 +31,13 @@ class Document:
     chunks: int | None
     sealed_version: int | None
     """Of the tenant's key that its files are sealed with; None for files in clear, from before encryption."""
+    metadata: Metadata
+    language: str | None
+    """ISO 639-1, of the parsed text; None where it was not recognised."""
+    source: str | None
+    """The address or path that it came from."""
+    chunked_with: str | None
+    """The fingerprint of the chunking and the model of its present chunks; None from before that was kept."""
     created_at: datetime
     updated_at: datetime
 

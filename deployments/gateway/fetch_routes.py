@@ -11,6 +11,7 @@ from fastapi import APIRouter
 from pydantic import AfterValidator, Field
 
 from billing.entitlements import plan_of
+from deployments.gateway.document_details import DocumentDetails
 from deployments.gateway.knowledge_routes import Writer, media_type_of, notify_ingestion, store_document
 from deployments.gateway.models import Body, DocumentModel
 from deployments.gateway.origin import CurrentOrigin
@@ -62,8 +63,8 @@ async def fetch_document(
         async for chunk in fetched.chunks:
             await file.write(chunk)
     with closing(file):
-        media_type, source = media_type_of(file, 1), fetched.address.host
-        document, queued = await store_document(services, tenant_id, bot, file, media_type, origin, source)
+        media_type, about = media_type_of(file, 1), DocumentDetails(source=fetched.address.url)
+        document, queued = await store_document(services, tenant_id, bot, file, media_type, origin, about)
     if queued:
         await notify_ingestion(services)
     return DocumentModel.of(document)

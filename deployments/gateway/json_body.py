@@ -30,6 +30,11 @@ def check_body(headers: Headers, body: bytes) -> None:
     kinds = headers.getlist("content-type")
     if len(kinds) != 1 or not _JSON.fullmatch(kinds[0].partition(";")[0].strip()):
         raise UnsupportedMedia("Send the body as application/json.")
+    check_json(body)
+
+
+def check_json(body: bytes) -> None:
+    """Raises InvalidInput for JSON of two meanings and for what is nested endlessly; not for what is no JSON."""
     try:
         json.loads(body, object_pairs_hook=_without_duplicates)
         deep = _depth(body.decode(json.detect_encoding(body), "surrogatepass")) > MAX_DEPTH

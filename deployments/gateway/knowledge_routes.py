@@ -1,6 +1,7 @@
 """Documents of a chatbot: upload, list, look at a passage, delete."""
 
 import asyncio
+import re
 from typing import Annotated
 from uuid import UUID
 
@@ -8,14 +9,15 @@ import structlog
 from fastapi import APIRouter, Query, Request, Response
 
 from billing.entitlements import locked_plan_of, plan_of
+from deployments.gateway.document_details import DocumentDetails, FilterOfQuery
 from deployments.gateway.erasure_models import gone, requester_of
-from deployments.gateway.models import DocumentModel, DocumentPage, Limit, PassageModel, UploadModel
+from deployments.gateway.models import DocumentChange, DocumentModel, DocumentPage, Limit, PassageModel, UploadModel
 from deployments.gateway.origin import CurrentOrigin
 from deployments.gateway.principal import require
 from deployments.gateway.services import GatewayServices, Services
-from deployments.gateway.upload import Upload, UploadedFile
-from domain.audit import Action, Origin, Target
-from domain.documents import Block, Document, ParsedDocument
+from deployments.gateway.upload import Upload, UploadedFile, display_name
+from domain.audit import Action, Details, Origin, Target
+from domain.documents import Block, Document, DocumentStatus, ParsedDocument
 from domain.erasure import ErasureKind
 from domain.errors import AppError, InvalidInput, NotFound
 from domain.events import EventKind
@@ -39,6 +41,7 @@ router = APIRouter(tags=["knowledge"])
 Reader = Annotated[Principal, require(Permission.DOCUMENTS_READ)]
 Writer = Annotated[Principal, require(Permission.DOCUMENTS_WRITE)]
 
+_WEB_HOST = re.compile(r"https?://(?:[^/?#@]*@)?([A-Za-z0-9.-]{1,253})", re.IGNORECASE)
 AROUND_CHARS = 600
 MAX_PASSAGE_CHARS = 20_000
 _MULTIPART = {
@@ -49,7 +52,11 @@ _MULTIPART = {
                 "schema": {
                     "type": "object",
                     "required": ["files"],
-                    "properties": {"files": {"type": "array", "items": {"type": "string", "format": "binary"}}},
+                    "properties": {
+                        "files": {"type": "array", "items": {"type": "string", "format": "binary"}},
+                        "metadata": {"type": "string", "description": "JSON: what is said about all of the files."},
+                        "source": {"type": "string", "description": "The address or path that they come from."},
+                    },
                 }
             }
         },
@@ -67,10 +74,12 @@ async def upload_documents(
         await Chatbots(tx).get(tenant_id, bot)
         plan = await plan_of(tx, tenant_id)
     limit = min(plan.limits.max_upload_bytes, services.settings.max_upload_bytes)
-    async with Upload(request, limit) as files:
+    upload = Upload(request, limit)
+    async with upload as files:
+        about = DocumentDetails.of_form(upload.fields)
         media_types = [media_type_of(file, len(files)) for file in files]
         stored = [
-            await store_document(services, tenant_id, bot, file, media_type, origin)
+            await store_document(services, tenant_id, bot, file, media_type, origin, about)
             for file, media_type in zip(files, media_types, strict=True)
         ]
     if any(queued for _, queued in stored):
@@ -83,14 +92,16 @@ async def list_documents(
     chatbot_id: UUID,
     services: Services,
     principal: Reader,
+    chosen: FilterOfQuery,
+    status: DocumentStatus | None = None,
     limit: Limit = 50,
     cursor: UUID | None = None,
 ) -> DocumentPage:
-    """Newest first."""
+    """Newest first; those for which everything holds that is given."""
     tenant_id, bot = principal.tenant_id, ChatbotId(chatbot_id)
     async with tenant_tx(services.db, tenant_id) as tx:
         await Chatbots(tx).get(tenant_id, bot)
-        found = await Documents(tx).list_page(tenant_id, bot, limit + 1, cursor)
+        found = await Documents(tx).list_page(tenant_id, bot, limit + 1, cursor, status=status, chosen=chosen)
     more = str(found[limit - 1].id) if len(found) > limit else None
     return DocumentPage(items=[DocumentModel.of(document) for document in found[:limit]], next_cursor=more)
 
@@ -98,6 +109,29 @@ async def list_documents(
 @router.get("/knowledgebase/{chatbot_id}/documents/{document_id}")
 async def get_document(chatbot_id: UUID, document_id: UUID, services: Services, principal: Reader) -> DocumentModel:
     return DocumentModel.of(await _document(services, principal.tenant_id, chatbot_id, document_id))
+
+
+@router.patch("/knowledgebase/{chatbot_id}/documents/{document_id}")
+async def change_document(
+    chatbot_id: UUID,
+    document_id: UUID,
+    body: DocumentChange,
+    services: Services,
+    principal: Writer,
+    origin: CurrentOrigin,
+) -> DocumentModel:
+    """Change the fields that are given."""
+    tenant_id, bot = principal.tenant_id, ChatbotId(chatbot_id)
+    name = None if body.name is None else display_name(body.name)
+    async with tenant_tx(services.db, tenant_id) as tx:
+        document = await Documents(tx).update_details(
+            tenant_id, bot, DocumentId(document_id), name=name, metadata=body.metadata
+        )
+        # Which fields, not what they say.
+        details: Details = {**_details(document), "fields": sorted(body.model_fields_set)}
+        target = Target("document", str(document.id))
+        await Audit(tx).append(tenant_id, origin, Action.DOCUMENT_UPDATE, target, details)
+    return DocumentModel.of(document)
 
 
 @router.delete("/knowledgebase/{chatbot_id}/documents/{document_id}", status_code=204)
@@ -158,12 +192,9 @@ async def store_document(
     file: UploadedFile,
     media_type: str,
     origin: Origin,
-    source: str | None = None,
+    about: DocumentDetails,
 ) -> tuple[Document, bool]:
-    """The document, and whether this call queued it. The bytes are stored before the row can be seen.
-
-    `source` is the host of a file that was fetched.
-    """
+    """The document, and whether this call queued it. The bytes are stored before the row can be seen."""
     # Before the transaction: making a key must not wait for one that waits for it.
     cipher = await keys_of(services.db, tenant_id)
     async with tenant_tx(services.db, tenant_id) as tx:
@@ -171,7 +202,15 @@ async def store_document(
         await Chatbots(tx).lock(tenant_id, bot)
         documents = Documents(tx)
         document, queued = await documents.insert(
-            tenant_id, bot, file.name, media_type, file.size, file.content_hash, cipher.version
+            tenant_id,
+            bot,
+            file.name,
+            media_type,
+            file.size,
+            file.content_hash,
+            cipher.version,
+            about.metadata,
+            about.source,
         )
         if queued:
             # The row counts itself already.
@@ -181,9 +220,15 @@ async def store_document(
             await services.blobs.put(original_key(tenant_id, document.id), sealed)
             await Outbox(tx).append(tenant_id, EventKind.DOCUMENT_QUEUED, f"document:{document.id}", _payload(document))
             target = Target("document", str(document.id))
-            details = _details(document) | ({"source": source} if source else {})
+            details = _details(document) | ({"source": host} if (host := host_of(about.source)) else {})
             await Audit(tx).append(tenant_id, origin, Action.DOCUMENT_UPLOAD, target, details)
     return document, queued
+
+
+def host_of(source: str | None) -> str | None:
+    """Of a web address: its path and query may say anything, and the log keeps what it is told."""
+    match = _WEB_HOST.match(source or "")
+    return match[1] if match else None
 
 
 def _payload(document: Document) -> dict[str, str]:

@@ -8,6 +8,7 @@ from uuid import UUID
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, EmailStr, Field
 
 from domain.chatbot import Chatbot, ChatbotConfig, ConfigVersion
+from domain.document_filter import Metadata
 from domain.documents import Document, DocumentStatus
 from domain.tenancy import Role
 from domain.text import clean_text
@@ -147,12 +148,22 @@ class DocumentModel(BaseModel):
     reason: str | None
     pages: int | None
     chunks: int | None
+    metadata: Metadata
+    language: str | None = Field(description="ISO 639-1, of its text; null where it was not recognised.")
+    source: str | None = Field(description="The address or path that it came from.")
     created_at: datetime
     updated_at: datetime
 
     @classmethod
     def of(cls, document: Document) -> Self:
         return cls.model_validate(asdict(document))
+
+
+class DocumentChange(Body):
+    name: Annotated[str, AfterValidator(clean_text), AfterValidator(_not_blank)] | None = Field(
+        None, min_length=1, max_length=255
+    )
+    metadata: Metadata | None = Field(None, description="In place of all there was.")
 
 
 class UploadModel(BaseModel):

@@ -18,6 +18,9 @@ from domain.errors import AppError, InvalidInput, TooLarge, Unprocessable
 from pipelines.parsing.detect import HEAD_BYTES
 
 MAX_FILES = 20
+FIELDS = frozenset(("metadata", "source"))
+"""Plain fields that are kept; others are ignored."""
+MAX_FIELD_BYTES = 32 * 1024
 MAX_NAME = 255
 _MEMORY_BYTES = 1024 * 1024
 _MAX_HEADER_BYTES = 16 * 1024
@@ -72,6 +75,8 @@ class UploadedFile:
 class Upload:
     """`async with Upload(request, limit) as files`: every file of the body, each at most `limit` bytes.
 
+    `fields` are the plain fields of the form that say something about all of them.
+
     Raises TooLarge, Unprocessable without a file, InvalidInput for a body that is no multipart form.
     """
 
@@ -83,7 +88,15 @@ class Upload:
         self._headers: dict[str, bytes] = {}
         self._header_bytes = 0
         self._file: UploadedFile | None = None
+        self._plain: bytearray | None = None
+        """The content of the present plain field, unless it is ignored."""
+        self._fields: dict[str, bytearray] = {}
         self._complete = False
+
+    @property
+    def fields(self) -> dict[str, bytes]:
+        """Content by name, of those in FIELDS that were sent."""
+        return {name: bytes(content) for name, content in self._fields.items()}
 
     async def __aenter__(self) -> list[UploadedFile]:
         try:
@@ -163,14 +176,23 @@ class Upload:
                     self._field = self._value = b""
                 case "headers_finished":
                     self._file = self._begin()
-                case "part_data" if self._file is not None:
-                    await self._file.write(data)
-                    if self._file.size > self._limit:
-                        raise TooLarge(f"{self._file.name} is larger than {self._limit / 1024 / 1024:,.0f} MiB.")
+                case "part_data":
+                    await self._take(data)
                 case "part_end":
-                    self._file = None
+                    self._file = self._plain = None
                 case "end":
                     self._complete = True
+
+    async def _take(self, data: bytes) -> None:
+        """Content of the present part, unless it is ignored."""
+        if self._file is not None:
+            await self._file.write(data)
+            if self._file.size > self._limit:
+                raise TooLarge(f"{self._file.name} is larger than {self._limit / 1024 / 1024:,.0f} MiB.")
+        elif self._plain is not None:
+            self._plain += data
+            if len(self._plain) > MAX_FIELD_BYTES:
+                raise TooLarge(f"A field of the form has at most {MAX_FIELD_BYTES // 1024} KiB.")
 
     def _counted(self, data: bytes) -> bytes:
         self._header_bytes += len(data)
@@ -179,9 +201,14 @@ class Upload:
         return data
 
     def _begin(self) -> UploadedFile | None:
-        """A new file, or None for a plain field, which is ignored."""
+        """A new file, or None for a plain field."""
         _, options = parse_options_header(self._headers.get("content-disposition", b""))
         if b"filename" not in options:
+            name = options.get(b"name", b"").decode("utf-8", "replace")
+            if name in self._fields:
+                raise InvalidInput(f"The field `{name}` comes twice.")
+            if name in FIELDS:
+                self._plain = self._fields[name] = bytearray()
             return None
         if len(self._files) >= MAX_FILES:
             raise TooLarge(f"Send at most {MAX_FILES} files at once.")

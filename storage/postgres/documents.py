@@ -1,10 +1,13 @@
 """Documents of a chatbot: what tenants see of them, and the queue that ingestion works off."""
 
 from dataclasses import dataclass
+from typing import Any
 from uuid import UUID
 
 from psycopg.rows import DictRow
+from psycopg.types.json import Jsonb
 
+from domain.document_filter import DocumentFilter, Metadata
 from domain.documents import Document, DocumentStatus
 from domain.errors import NotFound
 from domain.ids import ChatbotId, DocumentId, TenantId, new_uuid
@@ -34,6 +37,8 @@ class Documents:
         size: int,
         content_hash: str,
         sealed_version: int | None = None,
+        metadata: Metadata | None = None,
+        source: str | None = None,
     ) -> tuple[Document, bool]:
         """The document of this content, and whether it now waits for ingestion because of this call.
 
@@ -51,6 +56,8 @@ class Documents:
             size=size,
             content_hash=content_hash,
             sealed_version=sealed_version,
+            metadata=Jsonb(metadata or {}),
+            source=source,
         )
         if row is not None:
             return _document(row), True
@@ -68,13 +75,55 @@ class Documents:
         )
 
     async def list_page(
-        self, tenant_id: TenantId, chatbot_id: ChatbotId, limit: int, before: UUID | None = None
+        self,
+        tenant_id: TenantId,
+        chatbot_id: ChatbotId,
+        limit: int,
+        before: UUID | None = None,
+        *,
+        status: DocumentStatus | None = None,
+        chosen: DocumentFilter | None = None,
     ) -> list[Document]:
-        """Up to `limit` documents, newest first, older than `before`."""
+        """Up to `limit` documents that pass `chosen`, newest first, older than `before`."""
         rows = await fetch_all(
-            self._tx, _SQL["list"], tenant_id=tenant_id, chatbot_id=chatbot_id, limit=limit, before=before
+            self._tx,
+            _SQL["list"],
+            tenant_id=tenant_id,
+            chatbot_id=chatbot_id,
+            limit=limit,
+            before=before,
+            status=status.value if status else None,
+            **_conditions(chosen or DocumentFilter()),
         )
         return [_document(row) for row in rows]
+
+    async def matching(self, tenant_id: TenantId, chatbot_id: ChatbotId, chosen: DocumentFilter) -> list[DocumentId]:
+        """Every document of the bot that passes `chosen`, whatever its status, oldest first."""
+        rows = await fetch_all(
+            self._tx, _SQL["matching"], tenant_id=tenant_id, chatbot_id=chatbot_id, **_conditions(chosen)
+        )
+        return [DocumentId(row["id"]) for row in rows]
+
+    async def update_details(
+        self,
+        tenant_id: TenantId,
+        chatbot_id: ChatbotId,
+        document_id: DocumentId,
+        *,
+        name: str | None,
+        metadata: Metadata | None,
+    ) -> Document:
+        """Change what is not None; `metadata` goes in place of all there was. Raises NotFound."""
+        row = await fetch_one(
+            self._tx,
+            _SQL["update_details"],
+            tenant_id=tenant_id,
+            chatbot_id=chatbot_id,
+            id=document_id,
+            name=name,
+            metadata=None if metadata is None else Jsonb(metadata),
+        )
+        return _found(row)
 
     async def count(self, tenant_id: TenantId, chatbot_id: ChatbotId) -> int:
         row = await fetch_one(self._tx, _SQL["count"], tenant_id=tenant_id, chatbot_id=chatbot_id)
@@ -94,10 +143,26 @@ class Documents:
         """Every document in work, locked; needs a system transaction and a single supervisor."""
         return [_claimed(row) for row in await fetch_all(self._tx, _SQL["orphans"])]
 
-    async def mark_ready(self, tenant_id: TenantId, document_id: DocumentId, pages: int | None, chunks: int) -> bool:
+    async def mark_ready(
+        self,
+        tenant_id: TenantId,
+        document_id: DocumentId,
+        pages: int | None,
+        chunks: int,
+        *,
+        language: str | None = None,
+        chunked_with: str | None = None,
+    ) -> bool:
         """False when the document is not in work any more: it was deleted."""
         row = await fetch_one(
-            self._tx, _SQL["mark_ready"], tenant_id=tenant_id, id=document_id, pages=pages, chunks=chunks
+            self._tx,
+            _SQL["mark_ready"],
+            tenant_id=tenant_id,
+            id=document_id,
+            pages=pages,
+            chunks=chunks,
+            language=language,
+            chunked_with=chunked_with,
         )
         return row is not None
 
@@ -113,6 +178,18 @@ class Documents:
     async def chatbot_exists(self, tenant_id: TenantId, chatbot_id: ChatbotId) -> bool:
         row = await fetch_one(self._tx, _SQL["chatbot_exists"], tenant_id=tenant_id, chatbot_id=chatbot_id)
         return row is not None
+
+
+def _conditions(chosen: DocumentFilter) -> dict[str, Any]:
+    """Parameters of the statements that filter; None for what any document has."""
+    return {
+        "ids": list(chosen.document_ids) or None,
+        "languages": list(chosen.languages) or None,
+        "media_types": list(chosen.media_types) or None,
+        "part_of_name": chosen.name,
+        "source": chosen.source,
+        "metadata": Jsonb({key: list(values) for key, values in chosen.metadata.items()}),
+    }
 
 
 def _document(row: DictRow) -> Document:

@@ -24,6 +24,7 @@ BODIES: dict[tuple[str, str], dict[str, Any]] = {
     ("put", "/chatbots/{chatbot_id}/sessions/{session_id}/messages/{message_id}/feedback"): {"json": {"rating": "up"}},
     ("post", "/knowledgebase/{chatbot_id}/upload"): {"files": {"files": ("a.txt", b"Twelve months.", "text/plain")}},
     ("post", "/knowledgebase/{chatbot_id}/fetch"): {"json": {"url": "http://10.0.0.1/"}},
+    ("patch", "/knowledgebase/{chatbot_id}/documents/{document_id}"): {"json": {"name": "b.txt"}},
     ("get", "/knowledgebase/{chatbot_id}/documents/{document_id}/passage"): {"params": {"start": 0, "end": 1}},
     ("patch", "/tenant/security"): {"json": {"require_mfa": False}},
     ("post", "/auth/oidc/{provider}/link"): {"json": {}},

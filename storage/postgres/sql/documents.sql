@@ -1,37 +1,71 @@
 -- name: insert
 -- The same content is one document per bot. One that failed before gets another chance; no row comes back for
 -- one that is there and well.
-insert into documents (tenant_id, id, chatbot_id, name, media_type, size, content_hash, sealed_version)
+insert into documents (tenant_id, id, chatbot_id, name, media_type, size, content_hash, sealed_version, metadata,
+                       source)
 values (%(tenant_id)s, %(id)s, %(chatbot_id)s, %(name)s, %(media_type)s, %(size)s, %(content_hash)s,
-        %(sealed_version)s)
+        %(sealed_version)s, %(metadata)s, %(source)s)
 on conflict (tenant_id, chatbot_id, content_hash) do update
 set status = 'queued', reason = null, attempts = 0, name = excluded.name, media_type = excluded.media_type,
-    sealed_version = excluded.sealed_version, updated_at = now()
+    sealed_version = excluded.sealed_version, metadata = excluded.metadata, source = excluded.source,
+    updated_at = now()
 where documents.status = 'failed'
 returning tenant_id, chatbot_id, id, name, media_type, size, content_hash, status, reason, pages, chunks,
-          sealed_version, created_at, updated_at;
+          sealed_version, metadata, language, source, chunked_with, created_at, updated_at;
 
 -- name: get_by_hash
 select tenant_id, chatbot_id, id, name, media_type, size, content_hash, status, reason, pages, chunks,
-       sealed_version, created_at, updated_at
+       sealed_version, metadata, language, source, chunked_with, created_at, updated_at
 from documents
 where tenant_id = %(tenant_id)s and chatbot_id = %(chatbot_id)s and content_hash = %(content_hash)s;
 
 -- name: get
 select tenant_id, chatbot_id, id, name, media_type, size, content_hash, status, reason, pages, chunks,
-       sealed_version, created_at, updated_at
+       sealed_version, metadata, language, source, chunked_with, created_at, updated_at
 from documents
 where tenant_id = %(tenant_id)s and chatbot_id = %(chatbot_id)s and id = %(id)s;
 
 -- name: list
--- Newest first, after the cursor.
+-- Newest first, after the cursor. A metadata value that is missing is null, which no wanted value equals.
 select tenant_id, chatbot_id, id, name, media_type, size, content_hash, status, reason, pages, chunks,
-       sealed_version, created_at, updated_at
+       sealed_version, metadata, language, source, chunked_with, created_at, updated_at
 from documents
 where tenant_id = %(tenant_id)s and chatbot_id = %(chatbot_id)s
   and (%(before)s::uuid is null or id < %(before)s::uuid)
+  and (%(status)s::text is null or status = %(status)s::text)
+  and (%(ids)s::uuid[] is null or id = any(%(ids)s::uuid[]))
+  and (%(languages)s::text[] is null or language = any(%(languages)s::text[]))
+  and (%(media_types)s::text[] is null or media_type = any(%(media_types)s::text[]))
+  and (%(part_of_name)s::text is null or strpos(lower(name), lower(%(part_of_name)s::text)) > 0)
+  and (%(source)s::text is null or starts_with(source, %(source)s::text))
+  and not exists (
+      select 1 from jsonb_each(%(metadata)s::jsonb) wanted
+      where not wanted.value @> jsonb_build_array(documents.metadata -> wanted.key)
+  )
 order by id desc
 limit %(limit)s;
+
+-- name: matching
+-- The same filter as in `list`.
+select id from documents
+where tenant_id = %(tenant_id)s and chatbot_id = %(chatbot_id)s
+  and (%(ids)s::uuid[] is null or id = any(%(ids)s::uuid[]))
+  and (%(languages)s::text[] is null or language = any(%(languages)s::text[]))
+  and (%(media_types)s::text[] is null or media_type = any(%(media_types)s::text[]))
+  and (%(part_of_name)s::text is null or strpos(lower(name), lower(%(part_of_name)s::text)) > 0)
+  and (%(source)s::text is null or starts_with(source, %(source)s::text))
+  and not exists (
+      select 1 from jsonb_each(%(metadata)s::jsonb) wanted
+      where not wanted.value @> jsonb_build_array(documents.metadata -> wanted.key)
+  )
+order by id;
+
+-- name: update_details
+update documents
+set name = coalesce(%(name)s::text, name), metadata = coalesce(%(metadata)s::jsonb, metadata), updated_at = now()
+where tenant_id = %(tenant_id)s and chatbot_id = %(chatbot_id)s and id = %(id)s
+returning tenant_id, chatbot_id, id, name, media_type, size, content_hash, status, reason, pages, chunks,
+          sealed_version, metadata, language, source, chunked_with, created_at, updated_at;
 
 -- name: count
 select count(*) as documents from documents where tenant_id = %(tenant_id)s and chatbot_id = %(chatbot_id)s;
@@ -40,7 +74,7 @@ select count(*) as documents from documents where tenant_id = %(tenant_id)s and 
 delete from documents
 where tenant_id = %(tenant_id)s and chatbot_id = %(chatbot_id)s and id = %(id)s
 returning tenant_id, chatbot_id, id, name, media_type, size, content_hash, status, reason, pages, chunks,
-          sealed_version, created_at, updated_at;
+          sealed_version, metadata, language, source, chunked_with, created_at, updated_at;
 
 -- name: claim_batch
 -- Tenants take turns: a document's turn is its place in its tenant's queue behind what that tenant has in work.
@@ -69,12 +103,14 @@ set status = 'processing', attempts = d.attempts + 1, updated_at = now()
 from picked p
 where d.tenant_id = p.tenant_id and d.id = p.id
 returning d.tenant_id, d.chatbot_id, d.id, d.name, d.media_type, d.size, d.content_hash, d.status, d.reason, d.pages,
-          d.chunks, d.sealed_version, d.created_at, d.updated_at, d.attempts;
+          d.chunks, d.sealed_version, d.metadata, d.language, d.source, d.chunked_with, d.created_at, d.updated_at,
+          d.attempts;
 
 -- name: mark_ready
 -- No row comes back for a document that was deleted meanwhile.
 update documents
-set status = 'ready', reason = null, pages = %(pages)s, chunks = %(chunks)s, updated_at = now()
+set status = 'ready', reason = null, pages = %(pages)s, chunks = %(chunks)s, language = %(language)s,
+    chunked_with = %(chunked_with)s, updated_at = now()
 where tenant_id = %(tenant_id)s and id = %(id)s and status = 'processing'
 returning id;
 
@@ -92,7 +128,7 @@ returning id;
 -- name: orphans
 -- In work without a worker: what a supervisor that died had claimed.
 select tenant_id, chatbot_id, id, name, media_type, size, content_hash, status, reason, pages, chunks,
-       sealed_version, created_at, updated_at, attempts
+       sealed_version, metadata, language, source, chunked_with, created_at, updated_at, attempts
 from documents
 where status = 'processing'
 order by id

@@ -71,7 +71,7 @@ where tenant_id = %(tenant_id)s order by chatbot_id, version
 
 -- name: tenant_documents
 select id, chatbot_id, name, media_type, size, content_hash, status, reason, pages, chunks, sealed_version,
-       created_at, updated_at
+       metadata, language, source, chunked_with, created_at, updated_at
 from documents where tenant_id = %(tenant_id)s order by id
 
 -- name: tenant_visitors

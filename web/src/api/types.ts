@@ -78,6 +78,11 @@ export interface KnowledgeDocument {
   reason: string | null;
   pages: number | null;
   chunks: number | null;
+  metadata: Record<string, string | number | boolean>;
+  /** ISO 639-1; null where it was not recognised. */
+  language: string | null;
+  /** The address or path that it came from. */
+  source: string | null;
   created_at: string;
   updated_at: string;
 }
