@@ -1,33 +1,39 @@
 """The turn's ports over the real parts: Serve handles, engine streams and LanceDB."""
 
 import asyncio
+import time
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
+import structlog
 from grpc import RpcError
 from ray import serve
 from ray.exceptions import RayError, RayTaskError
 from ray.serve.exceptions import RayServeException
 
 from actors.streams import StreamPool
-from domain.chatbot import ChatbotConfig
-from domain.documents import Passage
-from domain.errors import AppError, Unavailable
+from domain.errors import AppError, InvalidInput, Unavailable
 from domain.generation import Delta, EngineTarget, GenerationRequest, Plan
 from domain.generation_codec import decode_delta, encode_request
-from domain.ids import ChatbotId, TenantId
-from domain.ports import QueryEmbedder
+from domain.ids import TenantId
+from domain.ports import QueryEmbedder, Reranker
+from domain.retrieval.codec import decode_request, encode_retrieval
+from domain.retrieval.result import Retrieval, RetrievalRequest
+from domain.retrieval.retrieve import RetrievalPorts, retrieve
 from storage.vectors.places import has_no_table, root_of
 
 if TYPE_CHECKING:
-    from storage.vectors.store import VectorStore
+    from storage.vectors.search import VectorSearch
+
+log = structlog.get_logger()
 
 APPLICATION = "loquent"
 TRY_AGAIN_SECONDS = (0.1, 0.3, 0.6, 1.0, 2.0, 3.0)
 """Between the tries of a call whose replica is gone: Serve has another one within seconds."""
 REPORT_SECONDS = 1.0
+AWAY_SECONDS = 5.0
 
 
 async def _call(method: Any, *arguments: Any) -> Any:
@@ -86,38 +92,66 @@ class ServeEmbedder:
         return result
 
 
-class LanceRetriever:
-    """Retriever: embed the question, then hybrid search in the chatbot's own table."""
+class ServeReranker:
+    """Reranker over the deployment of that name; after a failure it is left alone for a while.
 
-    def __init__(self, embedder: QueryEmbedder, objects_url: str) -> None:
+    Nobody waits long for it: there is an order without it.
+    """
+
+    def __init__(self, seconds: float) -> None:
+        """`seconds` is what one question may take."""
+        self._reranker: Any = serve.get_deployment_handle("Reranker", APPLICATION)
+        self._seconds = seconds
+        self._away_until = 0.0
+
+    async def score(self, question: str, texts: Sequence[str]) -> list[float]:
+        if time.monotonic() < self._away_until:
+            raise Unavailable("The reranker is away.")
+        try:
+            async with asyncio.timeout(self._seconds):
+                scores: list[float] = await self._reranker.score.remote(question, list(texts))
+        except AppError:
+            raise
+        except (RayError, RayServeException, RpcError, TimeoutError) as error:
+            self._away_until = time.monotonic() + AWAY_SECONDS
+            log.warning("reranker.away", error=type(error).__name__)
+            raise Unavailable("The reranker is away.") from error
+        return scores
+
+
+class LanceRetriever:
+    """Retriever over the chatbot's own table."""
+
+    def __init__(self, embedder: QueryEmbedder, objects_url: str, reranker: Reranker | None = None) -> None:
+        """Without a `reranker` the order is that of the fused ranks, whatever a bot asks for."""
         self._embedder = embedder
+        self._reranker = reranker
+        self._objects_url = objects_url
         self._root = root_of(objects_url)
-        self._store: "VectorStore | None" = None
+        self._search: "VectorSearch | None" = None
         self._loading = asyncio.Lock()
 
-    async def load(self) -> "VectorStore":
+    async def load(self) -> "VectorSearch":
         """LanceDB, imported in a thread on first use: a process that takes conversations over must not wait for it."""
         async with self._loading:
-            if self._store is None:
-                module = await asyncio.to_thread(import_module, "storage.vectors.store")
-                self._store = module.VectorStore(self._root)
-            return self._store
+            if self._search is None:
+                module = await asyncio.to_thread(import_module, "storage.vectors.search")
+                self._search = module.VectorSearch.over(self._objects_url)
+            return self._search
 
-    async def retrieve(
-        self, tenant_id: TenantId, chatbot_id: ChatbotId, question: str, config: ChatbotConfig
-    ) -> list[Passage]:
-        if has_no_table(self._root, tenant_id, chatbot_id):
-            return []
-        store = self._store or await self.load()
-        [vector] = await self._embedder.embed([question])
-        return await store.search(
-            tenant_id,
-            chatbot_id,
-            question,
-            vector,
-            top_k=config.retrieval.top_k,
-            min_score=config.retrieval.min_score,
-        )
+    async def retrieve(self, request: RetrievalRequest) -> Retrieval:
+        if has_no_table(self._root, request.tenant_id, request.chatbot_id):
+            return Retrieval(request.question)
+        search = self._search or await self.load()
+        return await retrieve(request, RetrievalPorts(self._embedder, search, self._reranker))
+
+    async def answer(self, payload: dict[str, Any]) -> AsyncGenerator[dict[str, Any], None]:
+        """The same as a method of a stream server."""
+        try:
+            request = decode_request(payload)
+        except ValueError:
+            raise InvalidInput from None
+        yield encode_retrieval(await self.retrieve(request))
 
 
 class StreamGenerator:

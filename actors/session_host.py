@@ -18,7 +18,7 @@ from actors.loops import repeat, run_until_closed
 from actors.node import stream_host
 from actors.replay_log import PATIENCE_SECONDS, ReplayLog
 from actors.running_turn import TurnTools
-from actors.serve_ports import LanceRetriever, ServeEmbedder, ServePlanner, StreamGenerator
+from actors.serve_ports import LanceRetriever, ServeEmbedder, ServePlanner, ServeReranker, StreamGenerator
 from actors.streams import StreamPool, StreamServer
 from actors.tenant_actor import TenantActor
 from actors.turn_record import TurnRecord
@@ -103,7 +103,8 @@ class SessionHost:
         pool = StreamPool(secret)
         self._stack.push_async_callback(pool.close)
         self._planner = ServePlanner()
-        self._retriever = LanceRetriever(ServeEmbedder(), settings.objects_url)
+        reranker = ServeReranker(settings.rerank_seconds) if settings.reranker_model else None
+        self._retriever = LanceRetriever(ServeEmbedder(), settings.objects_url, reranker)
         self._generator = StreamGenerator(pool)
         self._guard = await self._stack.enter_async_context(host_checks(settings))
         replay = ReplayLog(TurnEvents(events))
@@ -124,6 +125,7 @@ class SessionHost:
             "stop": self._stop,
             "watch": self._announcements.watch,
             "erase": self._erase,
+            "retrieve": self._retriever.answer,
         }
         server = await StreamServer.open(methods, secret=secret, host=host)
         self._stack.push_async_callback(server.close)

@@ -10,8 +10,9 @@ from pydantic import SecretStr
 
 from configs.settings import Settings
 from deployments.gateway.tokens import AccessTokens
-from domain.chatbot import ChatbotConfig, Grounding, RetrievalConfig
+from domain.chatbot import ChatbotConfig
 from domain.ids import SignInId, TenantId, UserId, new_uuid
+from domain.retrieval.configuration import Grounding, RetrievalConfig
 from domain.tenancy import Principal, Role
 from tests.fixtures.platform import Platform
 

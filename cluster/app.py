@@ -15,7 +15,9 @@ from deployments.llm.catalog import needs_no_network, usable_engines
 from deployments.llm.engine_deployment import LlmEngine
 from deployments.llm.router import LlmRouter
 from deployments.retrieval.embedder import Embedder
+from deployments.retrieval.reranker import Reranker
 from storage.models.embedding import embedding_model_path
+from storage.models.reranking import reranking_weights
 
 
 def build_application(args: dict[str, Any]) -> serve.Application:
@@ -47,6 +49,9 @@ def build(settings: Settings) -> serve.Application:
         _deployment(Keeper, "Keeper", sizing.keeper.options()).bind(settings),
         *engines,
     ]
+    if settings.reranker_model:
+        weights = reranking_weights(settings.reranker_model)
+        dependencies.append(_deployment(Reranker, "Reranker", sizing.reranker.options()).bind(weights))
     gateway: serve.Application = _deployment(Gateway, "Gateway", sizing.gateway.options()).bind(settings, dependencies)
     return gateway
 

@@ -120,6 +120,12 @@ class Settings(BaseSettings):
     embedding_model: str = Field(
         "all-MiniLM-L6-v2", description="A prepared name, or any sentence-transformers model id."
     )
+    reranker_model: str | None = Field(
+        None,
+        description="A folder or Hugging Face id of a sentence-transformers cross-encoder; without one, bots that ask "
+        "for it keep the order of the fused ranks.",
+    )
+    rerank_seconds: float = Field(2.0, gt=0, description="Longest a question waits for the cross-encoder.")
     openai_api_key: SecretStr | None = Field(None, validation_alias=AliasChoices("OPENAI_API_KEY", "openai_api_key"))
     openai_base_url: str | None = Field(None, validation_alias=AliasChoices("OPENAI_BASE_URL", "openai_base_url"))
     anthropic_api_key: SecretStr | None = Field(

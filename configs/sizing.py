@@ -106,6 +106,8 @@ class Sizing(Table):
     gateway: DeploymentSizing
     router: DeploymentSizing
     embedder: DeploymentSizing
+    reranker: DeploymentSizing
+    """Runs where `Settings.reranker_model` names a model."""
     engine: DeploymentSizing
     """An engine that runs a model itself."""
     provider: DeploymentSizing

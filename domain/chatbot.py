@@ -2,33 +2,16 @@
 
 from dataclasses import dataclass
 from datetime import datetime
-from enum import StrEnum
 from typing import Annotated, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
 from domain.guarding.configuration import GuardrailsConfig
 from domain.ids import ChatbotId, TenantId
+from domain.retrieval.configuration import RetrievalConfig
 from domain.text import clean_text
 
 Text = Annotated[str, AfterValidator(clean_text)]
-
-
-class Grounding(StrEnum):
-    DOCUMENTS = "documents"
-    """Answer from the bot's documents only; without a relevant passage say so."""
-    OPEN = "open"
-    """Use passages where they help, and the model's own knowledge otherwise."""
-
-
-class RetrievalConfig(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    top_k: int = Field(default=5, ge=1, le=20, description="Passages offered to the prompt.")
-    min_score: float = Field(
-        default=0.3, ge=0.0, le=1.0, description="Cosine similarity below which a passage does not count."
-    )
-    grounding: Grounding = Grounding.DOCUMENTS
 
 
 class PrivacyConfig(BaseModel):

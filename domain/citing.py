@@ -5,10 +5,10 @@ from collections.abc import Sequence
 
 from domain.conversation import Citation
 from domain.documents import Passage
+from domain.words import content_words
 
 MAX_CITATIONS = 3
 MAX_SNIPPET = 400
-_WORD = re.compile(r"\w+")
 _SENTENCE = re.compile(r"[^.!?\n]+(?:[.!?]+(?=\s|$)|[.!?]+|\n+|$)")
 
 
@@ -20,9 +20,9 @@ def cite(question: str, answer: str, passages: Sequence[Passage]) -> list[Citati
     """
     if not passages or not answer.strip():
         return []
-    wanted = _content_words(answer)
-    asked = _content_words(question)
-    support = [len(wanted & _content_words(p.text)) / max(len(wanted), 1) for p in passages]
+    wanted = content_words(answer)
+    asked = content_words(question)
+    support = [len(wanted & content_words(p.text)) / max(len(wanted), 1) for p in passages]
     best = max(support)
     if best == 0:
         order = [0]
@@ -55,15 +55,10 @@ def _best_sentence(text: str, wanted: set[str], asked: set[str]) -> tuple[int, i
         sentence = match.group()
         if not sentence.strip():
             continue
-        words = _content_words(sentence)
+        words = content_words(sentence)
         score = 2.0 * len(words & wanted) + len(words & asked)
         if score > best_score:
             lead = len(sentence) - len(sentence.lstrip())
             start = match.start() + lead
             best, best_score = (start, min(start + len(sentence.strip()), start + MAX_SNIPPET)), score
     return best
-
-
-def _content_words(text: str) -> set[str]:
-    """Lower-cased words that carry meaning: numbers, and words longer than three letters."""
-    return {word for word in _WORD.findall(text.lower()) if len(word) > 3 or any(c.isdigit() for c in word)}

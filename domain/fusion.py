@@ -6,10 +6,15 @@ from typing import TypeVar
 Key = TypeVar("Key", bound=Hashable)
 
 
-def fuse_ranks(rankings: Sequence[Sequence[Key]], k: int = 60) -> dict[Key, float]:
-    """Score each key by the sum of 1 / (k + rank), best first. Source: Cormack et al., SIGIR 2009."""
+def fuse_ranks(
+    rankings: Sequence[Sequence[Key]], k: int = 60, weights: Sequence[float] | None = None
+) -> dict[Key, float]:
+    """Score each key by the sum of weight / (k + rank), best first. Source: Cormack et al., SIGIR 2009.
+
+    `weights` has one number per ranking; all count the same without it. What scores nothing is left out.
+    """
     scores: dict[Key, float] = {}
-    for ranking in rankings:
+    for ranking, weight in zip(rankings, weights or [1.0] * len(rankings), strict=True):
         for rank, key in enumerate(ranking, start=1):
-            scores[key] = scores.get(key, 0.0) + 1.0 / (k + rank)
-    return dict(sorted(scores.items(), key=lambda item: -item[1]))
+            scores[key] = scores.get(key, 0.0) + weight / (k + rank)
+    return {key: score for key, score in sorted(scores.items(), key=lambda item: -item[1]) if score > 0}

@@ -1,20 +1,34 @@
 """The Protocols that pure rules need from the outside world: the turn, and mail."""
 
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import AsyncGenerator, Collection, Sequence
 from typing import Protocol
 
-from domain.chatbot import ChatbotConfig
 from domain.documents import Passage
 from domain.generation import Delta, EngineTarget, GenerationRequest, Plan
 from domain.ids import ChatbotId, TenantId
 from domain.mail import Mail
+from domain.retrieval.result import Candidates, ChunkKey, ChunkQuery, Retrieval, RetrievalRequest
 
 
 class Retriever(Protocol):
-    async def retrieve(
-        self, tenant_id: TenantId, chatbot_id: ChatbotId, question: str, config: ChatbotConfig
-    ) -> list[Passage]:
-        """Passages above the relevance threshold, best first; empty when the documents have no answer."""
+    async def retrieve(self, request: RetrievalRequest) -> Retrieval:
+        """The passages that answer a question, best first, none when the documents have no answer; and how they were
+        found."""
+
+
+class ChunkSearch(Protocol):
+    async def find(self, query: ChunkQuery) -> Candidates:
+        """The nearest chunks and those that share words with the query; none for a bot without documents."""
+
+    async def chunks(
+        self, tenant_id: TenantId, chatbot_id: ChatbotId, keys: Collection[ChunkKey]
+    ) -> dict[ChunkKey, Passage]:
+        """These chunks, as far as they are there."""
+
+
+class Reranker(Protocol):
+    async def score(self, question: str, texts: Sequence[str]) -> list[float]:
+        """How well each text answers the question, higher is better. Raises Unavailable, soon, when it cannot say."""
 
 
 class Planner(Protocol):

@@ -6,7 +6,7 @@ from contextlib import aclosing
 from dataclasses import dataclass, field
 from hashlib import sha256
 
-from domain.chatbot import ChatbotConfig, Grounding
+from domain.chatbot import ChatbotConfig
 from domain.citing import cite
 from domain.conversation import Citation, TurnState
 from domain.documents import Passage
@@ -19,6 +19,8 @@ from domain.guarding.report import GuardReport
 from domain.ids import ChatbotId, TenantId, TurnId
 from domain.ports import Generator, Planner, Retriever, TokenCounter
 from domain.prompt import Prompt, Window, fit_prompt, system_text
+from domain.retrieval.configuration import Grounding
+from domain.retrieval.result import RetrievalRequest
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,9 +143,10 @@ async def _answer(
         yield AnswerText(refusal)
         return
     yield StageReached("retrieving")
-    passages = await ports.retriever.retrieve(turn.tenant_id, turn.chatbot_id, question, turn.config)
-    passages = chain.passages(passages)
-    if not passages and turn.config.retrieval.grounding is Grounding.DOCUMENTS:
+    retrieval = turn.config.retrieval
+    request = RetrievalRequest(turn.tenant_id, turn.chatbot_id, question, retrieval, turn.history)
+    passages = chain.passages((await ports.retriever.retrieve(request)).passages)
+    if not passages and retrieval.grounding is Grounding.DOCUMENTS:
         progress.answer, progress.reason = turn.config.no_answer, "no relevant passage"
         yield AnswerText(turn.config.no_answer)
         return

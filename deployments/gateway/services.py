@@ -25,6 +25,7 @@ from deployments.gateway.rate_limits import RateLimits
 from deployments.gateway.tokens import AccessTokens
 from domain.conversation import Question
 from domain.ids import SessionId, TenantId, TurnId
+from domain.retrieval.result import Retrieval, RetrievalRequest
 from domain.web_address import networks_of
 from storage.postgres.database import Database
 from storage.user_secrets import UserSecrets
@@ -56,6 +57,9 @@ class Conversations(Protocol):
 
     async def stop(self, tenant_id: TenantId, session_id: SessionId, turn_id: TurnId | None) -> bool:
         """End the running turn, or `turn_id` only; what was written stays. False when none runs."""
+
+    async def retrieve(self, request: RetrievalRequest) -> Retrieval:
+        """What a turn would find, without one."""
 
     async def hosts(self) -> list[str]:
         """The names of the session hosts known, to `watch` them."""

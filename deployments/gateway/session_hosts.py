@@ -13,6 +13,8 @@ from deployments.gateway.services import Event
 from domain.conversation import Question
 from domain.errors import Unavailable
 from domain.ids import SessionId, TenantId, TurnId
+from domain.retrieval.codec import decode_retrieval, encode_request
+from domain.retrieval.result import Retrieval, RetrievalRequest
 
 log = structlog.get_logger()
 
@@ -41,6 +43,9 @@ class SessionHosts:
     async def stop(self, tenant_id: TenantId, session_id: SessionId, turn_id: TurnId | None) -> bool:
         payload = _payload(tenant_id, session_id, turn_id=str(turn_id) if turn_id else None)
         return bool((await self._call(tenant_id, "stop", payload))["stopped"])
+
+    async def retrieve(self, request: RetrievalRequest) -> Retrieval:
+        return decode_retrieval(await self._call(request.tenant_id, "retrieve", encode_request(request)))
 
     async def submit(
         self, tenant_id: TenantId, session_id: SessionId, question: Question, request_id: str

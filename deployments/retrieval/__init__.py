@@ -1,1 +1,1 @@
-"""Retrieval as Serve deployments: the embedder of questions."""
+"""Retrieval as Serve deployments: the embedder of questions, and the reranker of passages."""

@@ -15,6 +15,11 @@ def database_of(root: str, tenant_id: TenantId | str) -> str:
     return f"{root}/{tenant_id}/vectors"
 
 
+def table_of(chatbot_id: ChatbotId | str) -> str:
+    """The name of the bot's table in its tenant's database."""
+    return str(chatbot_id)
+
+
 def has_no_database(root: str, tenant_id: TenantId) -> bool:
     """Whether it is certain that the tenant never had a document: only a local store can tell at once."""
     return "://" not in root and not Path(database_of(root, tenant_id)).exists()
@@ -22,4 +27,4 @@ def has_no_database(root: str, tenant_id: TenantId) -> bool:
 
 def has_no_table(root: str, tenant_id: TenantId, chatbot_id: ChatbotId) -> bool:
     """Whether it is certain that the bot never had a document: only a local store can tell at once."""
-    return "://" not in root and not Path(database_of(root, tenant_id), f"{chatbot_id}.lance").exists()
+    return "://" not in root and not Path(database_of(root, tenant_id), f"{table_of(chatbot_id)}.lance").exists()

@@ -10,8 +10,10 @@ from numpy.typing import NDArray
 
 from domain.documents import Chunk, Passage
 from domain.ids import DocumentId
+from domain.retrieval.result import ChunkKey
 
-PASSAGE_COLUMNS = ["document_id", "document_name", "ordinal", "start", "end", "page", "section", "text", "vector"]
+CHUNK_COLUMNS = ["document_id", "document_name", "ordinal", "start", "end", "page", "section", "text"]
+"""All but the vector."""
 
 
 def table_schema(dimension: int) -> pa.Schema:
@@ -50,6 +52,19 @@ def rows_of(document_id: str, name: str, chunks: Sequence[Chunk], vectors: NDArr
         "vector": pa.FixedSizeListArray.from_arrays(flat, dimension),
     }
     return pa.table(columns, schema=table_schema(dimension))
+
+
+def vectors_of(rows: pa.Table) -> NDArray[np.float32]:
+    """Their vectors; shape (rows, dimension)."""
+    column = rows["vector"]
+    vectors: NDArray[np.float32] = (
+        column.combine_chunks().flatten().to_numpy().reshape(len(rows), column.type.list_size)
+    )
+    return vectors
+
+
+def key_of(row: dict[str, Any]) -> ChunkKey:
+    return DocumentId(UUID(row["document_id"])), row["ordinal"]
 
 
 def passage_of(row: dict[str, Any], similarity: float, score: float) -> Passage:

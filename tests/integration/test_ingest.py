@@ -206,7 +206,7 @@ async def test_the_gold_paragraph_is_among_five_passages(
 
 async def test_the_default_threshold_separates(model: EmbeddingModel, xquad: QuestionSet) -> None:
     """Against a bot about one article: at least 97 % of its questions find a passage, most others do not."""
-    from domain.chatbot import RetrievalConfig
+    from domain.retrieval.configuration import RetrievalConfig
 
     similarity = model.encode([q.text for q in xquad.questions]) @ model.encode(xquad.paragraphs).T
     asked = np.array([question.article for question in xquad.questions])

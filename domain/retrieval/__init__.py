@@ -1,0 +1,1 @@
+"""Retrieval, pure: from a question and its conversation to the passages that answer it; ports are injected."""
