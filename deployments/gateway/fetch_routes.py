@@ -1,10 +1,7 @@
 """Documents by their address on the web: fetched through the one safe door, then taken as an upload is."""
 
-import re
 from contextlib import closing
-from email.message import Message
 from typing import Annotated
-from urllib.parse import unquote
 from uuid import UUID
 
 from fastapi import APIRouter
@@ -17,24 +14,15 @@ from deployments.gateway.models import Body, DocumentModel
 from deployments.gateway.origin import CurrentOrigin
 from deployments.gateway.rate_limits import Kind
 from deployments.gateway.services import Services
-from deployments.gateway.upload import UploadedFile, display_name
+from deployments.gateway.upload import UploadedFile
 from domain.ids import ChatbotId
 from domain.text import clean_text
 from domain.web_address import MAX_CHARS
-from pipelines.parsing.registry import EXTENSIONS
+from pipelines.sources.naming import FETCHED_TYPES, name_of
 from storage.postgres.chatbots import Chatbots
 from storage.postgres.database import tenant_tx
-from storage.web import Fetched
 
 router = APIRouter(tags=["knowledge"])
-
-_MEDIA_TYPES = frozenset(
-    (*EXTENSIONS.values(), "application/octet-stream", "application/xhtml+xml", "binary/octet-stream")
-)
-"""What servers call the files that we can read. The content is looked at all the same."""
-# The first ending of each is its usual one.
-_EXTENSION_OF = {media: ending for ending, media in reversed(EXTENSIONS.items())} | {"application/xhtml+xml": "xhtml"}
-_ENDING = re.compile(r"\.([A-Za-z0-9]{1,12})$")
 
 
 class FetchBody(Body):
@@ -58,7 +46,7 @@ async def fetch_document(
     sentence = "Too many documents fetched from the web; try again in a minute."
     await services.limits.require(Kind.FETCH, {"tenant": str(tenant_id)}, sentence)
     limit = min(plan.limits.max_upload_bytes, services.settings.max_upload_bytes)
-    async with services.fetcher.get(body.url, limit, _MEDIA_TYPES) as fetched:
+    async with services.fetcher.get(body.url, limit, FETCHED_TYPES) as fetched:
         file = UploadedFile(name_of(fetched), fetched.media_type)
         async for chunk in fetched.chunks:
             await file.write(chunk)
@@ -68,30 +56,3 @@ async def fetch_document(
     if queued:
         await notify_ingestion(services)
     return DocumentModel.of(document)
-
-
-def name_of(fetched: Fetched) -> str:
-    """The server's own name for the file, or the last part of the address, or its host; safe to show.
-
-    A page's address may end in anything: where the ending is none that we know, the declared type gives one.
-    """
-    told = _told_name(fetched.disposition)
-    if told is not None:
-        return display_name(told)
-    last = unquote(fetched.address.target.partition("?")[0].rpartition("/")[2], errors="replace")
-    name = display_name(last) if last.strip(" .") else fetched.address.host
-    ending = _ENDING.search(name)
-    extension = _EXTENSION_OF.get(fetched.media_type or "")
-    if extension is None or (ending is not None and ending[1].lower() in EXTENSIONS):
-        return name
-    return display_name(f"{name}.{extension}")
-
-
-def _told_name(disposition: str | None) -> str | None:
-    """Of a Content-Disposition header; its forms are those of RFC 6266."""
-    if disposition is None:
-        return None
-    message = Message()
-    message["Content-Disposition"] = disposition
-    name = message.get_filename()
-    return name.encode("utf-8", "replace").decode() if name else None

@@ -1,13 +1,7 @@
 """Reads a multipart body as it arrives: files are spooled to disk, hashed and bounded before anything is stored."""
 
-import asyncio
-import hashlib
-import re
 from collections.abc import AsyncIterator
-from dataclasses import dataclass, field
-from tempfile import SpooledTemporaryFile
 from types import TracebackType
-from typing import IO
 
 from fastapi import Request
 from python_multipart.exceptions import FormParserError
@@ -15,61 +9,25 @@ from python_multipart.multipart import MultipartParser, parse_options_header
 from starlette.requests import ClientDisconnect
 
 from domain.errors import AppError, InvalidInput, TooLarge, Unprocessable
-from pipelines.parsing.detect import HEAD_BYTES
+from pipelines.sources.content import Content
+from pipelines.sources.naming import display_name
 
 MAX_FILES = 20
 FIELDS = frozenset(("metadata", "source"))
 """Plain fields that are kept; others are ignored."""
 MAX_FIELD_BYTES = 32 * 1024
-MAX_NAME = 255
-_MEMORY_BYTES = 1024 * 1024
 _MAX_HEADER_BYTES = 16 * 1024
 _LINGER_BYTES = 16 * 1024 * 1024
 """Read and thrown away after a refusal, so that the client sees the answer and not a broken connection."""
-_UNSAFE = re.compile("[\x00-\x1f\x7f-\x9f\u200e\u200f\u202a-\u202e\u2066-\u2069\ufffe\uffff]")
 
 
-def display_name(name: str) -> str:
-    """The last element of a path without control and direction characters, at most 255 characters."""
-    plain = _UNSAFE.sub("", re.split(r"[/\\]", name)[-1]).strip().strip(".") or "document"
-    if len(plain) <= MAX_NAME:
-        return plain
-    stem, dot, extension = plain.rpartition(".")
-    tail = dot + extension if stem and len(extension) <= 12 else ""
-    return plain[: MAX_NAME - len(tail)] + tail
+class UploadedFile(Content):
+    """A file of the body; `declared` is the media type that the client says."""
 
-
-@dataclass
-class UploadedFile:
-    name: str
-    declared: str | None
-    """The media type that the client says."""
-    size: int = 0
-    head: bytes = b""
-    _hash: "hashlib._Hash" = field(default_factory=hashlib.sha256)
-    _spool: IO[bytes] = field(default_factory=lambda: SpooledTemporaryFile(_MEMORY_BYTES))  # noqa: SIM115
-
-    @property
-    def content_hash(self) -> str:
-        return self._hash.hexdigest()
-
-    async def write(self, data: bytes) -> None:
-        self.size += len(data)
-        if len(self.head) < HEAD_BYTES:
-            self.head += data[: HEAD_BYTES - len(self.head)]
-        self._hash.update(data)
-        if self.size <= _MEMORY_BYTES:
-            self._spool.write(data)
-        else:
-            await asyncio.to_thread(self._spool.write, data)
-
-    async def read(self) -> bytes:
-        """The whole content."""
-        self._spool.seek(0)
-        return await asyncio.to_thread(self._spool.read)
-
-    def close(self) -> None:
-        self._spool.close()
+    def __init__(self, name: str, declared: str | None) -> None:
+        super().__init__()
+        self.name = name
+        self.declared = declared
 
 
 class Upload:

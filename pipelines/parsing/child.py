@@ -15,7 +15,8 @@ UNSTARTED = 3
 """Exit status for a parser that cannot be imported, which is no fault of the file."""
 
 
-def _confine(memory_bytes: int, cpu_seconds: int) -> None:
+def confine(memory_bytes: int, cpu_seconds: int) -> None:
+    """Limit this process for good."""
     for kind, soft, hard in (
         (resource.RLIMIT_CORE, 0, 0),
         (resource.RLIMIT_FSIZE, 0, 0),
@@ -36,7 +37,7 @@ def _confine(memory_bytes: int, cpu_seconds: int) -> None:
 def main(arguments: list[str]) -> int:
     media_type, limits_json = arguments
     values = json.loads(limits_json)
-    _confine(values["memory_bytes"], values["cpu_seconds"])
+    confine(values["memory_bytes"], values["cpu_seconds"])
     answer_to = os.dup(1)
     os.dup2(2, 1)  # Whatever a library prints must not end up in the answer.
     sys.path.insert(0, str(Path(__file__).resolve().parents[2]))

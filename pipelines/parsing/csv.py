@@ -20,14 +20,14 @@ def parse(data: bytes, _limits: ParseLimits) -> ParsedDocument:
     csv.field_size_limit(_LONGEST_FIELD)
     assembly = Assembly()
     try:
-        add_rows(csv.reader(StringIO(text, newline=""), delimiter=_separator(text)), assembly, None)
+        add_rows(csv.reader(StringIO(text, newline=""), delimiter=separator(text)), assembly, None)
     except csv.Error as error:
         raise IngestionFailure(DAMAGED) from error
     return assembly.document(empty=EMPTY)
 
 
-def _separator(text: str) -> str:
-    """The one that cuts most of the first lines into equally many pieces, and into most."""
+def separator(text: str) -> str:
+    """Of cells: the one that cuts most of the first lines into equally many pieces, and into most."""
     lines = [line for line in text[:65_536].splitlines() if line.strip()][:_SAMPLE_LINES]
     if not lines:
         return ","

@@ -14,10 +14,10 @@ from deployments.gateway.frame_limit import BURST, MAX_REFUSALS, FrameLimit
 from deployments.gateway.incoming import origin_allowed
 from deployments.gateway.passwords import Passwords
 from deployments.gateway.schema import PATH, render
-from deployments.gateway.upload import display_name
 from domain.errors import AppError, NotAuthenticated, NotFound, QuotaExceeded, Unavailable
 from domain.ids import TenantId
 from domain.placement import slot_of
+from pipelines.sources.naming import display_name
 
 
 def test_frames_come_in_a_burst_and_then_at_their_rate() -> None:
