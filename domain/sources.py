@@ -5,6 +5,7 @@ from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr
 
+from domain.document_filter import MetadataKey
 from domain.text import clean_text
 from domain.web_address import MAX_CHARS, parse_address
 
@@ -43,7 +44,7 @@ class ColumnMapping(_Spec):
     text: tuple[Column, ...] = Field(min_length=1, max_length=10, description="Columns that hold the text, in order.")
     id: Column | None = Field(None, description="What names a row for good; its number when unset.")
     title: Column | None = None
-    metadata: tuple[Column, ...] = Field((), max_length=MAX_METADATA_COLUMNS)
+    metadata: tuple[MetadataKey, ...] = Field((), max_length=MAX_METADATA_COLUMNS)
     markdown: bool = Field(False, description="Whether the text is Markdown; plain text otherwise.")
 
     @property

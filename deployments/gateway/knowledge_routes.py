@@ -15,7 +15,7 @@ from deployments.gateway.models import DocumentChange, DocumentModel, DocumentPa
 from deployments.gateway.origin import CurrentOrigin
 from deployments.gateway.principal import require
 from deployments.gateway.services import GatewayServices, Services
-from deployments.gateway.upload import Upload, UploadedFile, display_name
+from deployments.gateway.upload import Upload, UploadedFile
 from domain.audit import Action, Details, Origin, Target
 from domain.documents import Block, Document, DocumentStatus, ParsedDocument
 from domain.erasure import ErasureKind
@@ -26,6 +26,7 @@ from domain.permissions import Permission
 from domain.tenancy import Principal
 from pipelines.parsed_json import load_parsed
 from pipelines.parsing.detect import detect
+from pipelines.sources.naming import display_name
 from storage.blobs import ORIGINAL, PARSED, original_key, parsed_key
 from storage.postgres.audit import Audit
 from storage.postgres.chatbots import Chatbots
