@@ -1,9 +1,9 @@
 """Relays the outbox to the event log and runs its consumers; anchors the audit log, mails, seals what is in clear."""
 
 import asyncio
+from collections.abc import Sequence
 from contextlib import AsyncExitStack
 from typing import Any
-from uuid import UUID
 
 import psycopg
 import ray
@@ -21,13 +21,11 @@ from configs.settings import Settings
 from domain.audit_anchor import KEY_PURPOSE
 from domain.errors import Unavailable
 from domain.events import EventKind, OutboxEvent
-from domain.generation import Usage
-from domain.ids import ChatbotId
 from domain.keys import derive_key
 from storage.blobs import BlobStore
 from storage.keys import Vault
 from storage.mail import open_mailer
-from storage.postgres.database import Database, system_tx, tenant_tx
+from storage.postgres.database import Database, system_tx
 from storage.postgres.ledger import Ledger
 from storage.postgres.outbox import Outbox
 from storage.redis.client import connect_redis
@@ -127,21 +125,16 @@ class OutboxRelay:
     async def _consume(self, group: str, handler: Any) -> None:
         await self._log.consume(group, "relay", handler)
 
-    async def _count_usage(self, event: OutboxEvent) -> None:
-        """Add a completed message to its day's sums, once."""
-        if event.kind is not EventKind.MESSAGE_COMPLETED:
-            return
-        payload = event.payload
-        async with tenant_tx(self._db, event.tenant_id) as tx:
-            if await Outbox(tx).first_time(USAGE, event):
-                usage = Usage(payload["prompt_tokens"], payload["completion_tokens"])
-                chatbot_id = ChatbotId(UUID(payload["chatbot_id"]))
-                day = event.created_at.date()
-                await Ledger(tx).add_daily(event.tenant_id, day, chatbot_id, usage, payload["cost_micro"])
+    async def _count_usage(self, events: Sequence[OutboxEvent]) -> None:
+        """Add completed messages to their days' sums, each once."""
+        completed = [event for event in events if event.kind is EventKind.MESSAGE_COMPLETED]
+        if completed:
+            async with system_tx(self._db) as tx:
+                await Ledger(tx).count_turns(USAGE, completed)
 
-    async def _wake_ingestion(self, event: OutboxEvent) -> None:
+    async def _wake_ingestion(self, events: Sequence[OutboxEvent]) -> None:
         """Tell the ingestion supervisor about new documents; what must be erased, it finds itself."""
-        if event.kind is not EventKind.DOCUMENT_QUEUED:
+        if not any(event.kind is EventKind.DOCUMENT_QUEUED for event in events):
             return
         try:
             supervisor: Any = ray.get_actor(SUPERVISOR, "loquent")

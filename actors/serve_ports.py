@@ -15,7 +15,7 @@ from ray.serve.exceptions import RayServeException
 
 from actors.streams import StreamPool
 from domain.errors import AppError, InvalidInput, Unavailable
-from domain.generation import Delta, EngineTarget, GenerationRequest, Plan
+from domain.generation import Delta, EngineTarget, GenerationRequest
 from domain.generation_codec import decode_delta, encode_request
 from domain.ids import TenantId
 from domain.ports import QueryEmbedder, Reranker
@@ -32,7 +32,6 @@ log = structlog.get_logger()
 APPLICATION = "loquent"
 TRY_AGAIN_SECONDS = (0.1, 0.3, 0.6, 1.0, 2.0, 3.0)
 """Between the tries of a call whose replica is gone: Serve has another one within seconds."""
-REPORT_SECONDS = 1.0
 AWAY_SECONDS = 5.0
 
 
@@ -49,35 +48,6 @@ async def _call(method: Any, *arguments: Any) -> Any:
                 raise Unavailable from error
         await asyncio.sleep(pause)
     raise AssertionError
-
-
-class ServePlanner:
-    """Planner over the LlmRouter deployment."""
-
-    def __init__(self) -> None:
-        self._router: Any = serve.get_deployment_handle("LlmRouter", APPLICATION)
-        self._well: set[tuple[str, str]] = set()
-        """Engines and addresses that answered since the last report."""
-
-    async def plan(self, tenant_id: TenantId, model: str, prompt_tokens: int) -> Plan:
-        plan: Plan = await _call(self._router.plan, str(tenant_id), model, prompt_tokens)
-        return plan
-
-    async def report(self, target: EngineTarget, ok: bool) -> None:
-        """Failures at once, what went well once in a while: a breaker counts failures in a row."""
-        # A lost report only delays a breaker; the turn must not wait for it or fail by it.
-        place = (target.engine, target.address)
-        if not ok:
-            self._well.discard(place)
-            self._router.report.remote(*place, False)
-        elif place not in self._well:
-            self._well.add(place)
-            asyncio.get_running_loop().call_later(REPORT_SECONDS, self._report_well, place)
-
-    def _report_well(self, place: tuple[str, str]) -> None:
-        if place in self._well:
-            self._well.discard(place)
-            self._router.report.remote(*place, True)
 
 
 class ServeEmbedder:

@@ -18,7 +18,8 @@ from actors.loops import repeat, run_until_closed
 from actors.node import stream_host
 from actors.replay_log import PATIENCE_SECONDS, ReplayLog
 from actors.running_turn import TurnTools
-from actors.serve_ports import LanceRetriever, ServeEmbedder, ServePlanner, ServeReranker, StreamGenerator
+from actors.serve_ports import LanceRetriever, ServeEmbedder, ServeReranker, StreamGenerator
+from actors.stream_planner import LOOK_SECONDS, StreamPlanner
 from actors.streams import StreamPool, StreamServer
 from actors.tenant_actor import TenantActor
 from actors.turn_record import TurnRecord
@@ -102,7 +103,9 @@ class SessionHost:
         secret = settings.secret_key.get_secret_value()
         pool = StreamPool(secret)
         self._stack.push_async_callback(pool.close)
-        self._planner = ServePlanner()
+        self._registry = EndpointRegistry(redis)
+        self._planner = StreamPlanner(pool, self._registry)
+        self._stack.push_async_callback(self._planner.close)
         reranker = ServeReranker(settings.rerank_seconds) if settings.reranker_model else None
         self._retriever = LanceRetriever(ServeEmbedder(), settings.objects_url, reranker)
         self._generator = StreamGenerator(pool)
@@ -130,8 +133,13 @@ class SessionHost:
         server = await StreamServer.open(methods, secret=secret, host=host)
         self._stack.push_async_callback(server.close)
         self._address = f"{host}:{server.port}"
-        self._registry = EndpointRegistry(redis)
-        run_until_closed(self._stack, replay.run(), repeat("passivate", self._passivate, 30), self._warm_up())
+        run_until_closed(
+            self._stack,
+            replay.run(),
+            repeat("routers", self._planner.look, LOOK_SECONDS),
+            repeat("passivate", self._passivate, 30),
+            self._warm_up(),
+        )
         log.info("session_host.started", address=self._address)
 
     def _serve(self, place: int | TenantId) -> None:

@@ -13,7 +13,7 @@ from configs.tables import load_models
 from deployments.gateway.gateway import Gateway
 from deployments.llm.catalog import needs_no_network, usable_engines
 from deployments.llm.engine_deployment import LlmEngine
-from deployments.llm.router import LlmRouter
+from deployments.llm.router_deployment import RouterReplica
 from deployments.retrieval.embedder import Embedder
 from deployments.retrieval.reranker import Reranker
 from storage.models.embedding import embedding_model_path
@@ -44,7 +44,7 @@ def build(settings: Settings) -> serve.Application:
         for name in usable_engines(settings, table)
     ]
     dependencies = [
-        _deployment(LlmRouter, "LlmRouter", sizing.router.options()).bind(keyless),
+        _deployment(RouterReplica, "LlmRouter", sizing.router.options()).bind(keyless),
         _deployment(Embedder, "Embedder", sizing.embedder.options()).bind(embedding_model_path(settings)),
         _deployment(Keeper, "Keeper", sizing.keeper.options()).bind(settings),
         *engines,

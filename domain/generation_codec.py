@@ -1,9 +1,9 @@
-"""Generation requests and deltas as plain data, as they travel between processes."""
+"""Plans, generation requests and deltas as plain data, as they travel between processes."""
 
 from typing import Any
 
 from domain.errors import InvalidInput
-from domain.generation import Delta, FinishReason, GenerationRequest, PromptMessage, Usage
+from domain.generation import Delta, EngineTarget, FinishReason, GenerationRequest, Plan, PromptMessage, Usage
 
 _ROLES = frozenset({"system", "user", "assistant"})
 
@@ -54,3 +54,15 @@ def decode_delta(item: dict[str, Any]) -> Delta:
     if "f" not in item:
         return Delta(item["t"], item["n"])
     return Delta(item["t"], item["n"], FinishReason(item["f"]), Usage(*item["u"]))
+
+
+def encode_plan(plan: Plan) -> dict[str, Any]:
+    return {
+        "targets": [[target.engine, target.model, target.address] for target in plan.targets],
+        "reason": plan.reason,
+        "detail": plan.detail,
+    }
+
+
+def decode_plan(item: dict[str, Any]) -> Plan:
+    return Plan(tuple(EngineTarget(*target) for target in item["targets"]), item["reason"], item["detail"])

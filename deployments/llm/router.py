@@ -3,7 +3,6 @@
 import asyncio
 import time
 from collections import Counter
-from collections.abc import Coroutine
 from typing import Any
 
 import structlog
@@ -31,9 +30,7 @@ LIST_SECONDS = 2.0
 
 
 class LlmRouter:
-    """Wrap it with `serve.deployment(LlmRouter, ...).bind(settings)`; `settings.redis_url` must be set."""
-
-    _closed = True
+    """The router of one process; `settings.redis_url` must be set."""
 
     def __init__(self, settings: Settings) -> None:
         if settings.redis_url is None:
@@ -48,7 +45,6 @@ class LlmRouter:
         self._planned: Counter[str] = Counter()
         """Plans per address since the last reading, which the announced load does not know of yet."""
         self._lock = asyncio.Lock()
-        self._closed = False
 
     async def plan(self, tenant_id: str, model: str, prompt_tokens: int) -> Plan:
         """Engines to try in order for `prompt_tokens` of prompt.
@@ -94,12 +90,7 @@ class LlmRouter:
         """Always well while it answers: without Redis there is nothing that a restart would mend."""
 
     async def close(self) -> None:
-        self._closed = True
         await self._redis.aclose()
-
-    def __del__(self) -> Coroutine[Any, Any, None] | None:
-        """Serve awaits what this returns when the replica stops; the garbage collector calls it once more."""
-        return None if self._closed else self.close()
 
     def _candidates(self, key: str, spec: ModelSpec, live: list[Endpoint]) -> list[Candidate]:
         found = []

@@ -1,7 +1,9 @@
 """The usage ledger: one row per turn, and the daily sums made from it."""
 
-from datetime import date
+from collections.abc import Sequence
+from uuid import UUID
 
+from domain.events import OutboxEvent
 from domain.generation import Usage
 from domain.ids import ChatbotId, SessionId, TenantId, TurnId
 from storage.postgres.database import Transaction, execute, fetch_one, queue
@@ -44,17 +46,22 @@ class Ledger:
         row = await fetch_one(self._tx, _SQL["tokens_this_month"], tenant_id=tenant_id)
         return int(row["tokens"]) if row else 0
 
-    async def add_daily(
-        self, tenant_id: TenantId, day: date, chatbot_id: ChatbotId, usage: Usage, cost_micro: int
-    ) -> None:
-        """Add one turn to the sums of its day."""
+    async def count_turns(self, consumer: str, events: Sequence[OutboxEvent]) -> None:
+        """Add `message.completed` events to the sums of their days, each once; needs a system transaction.
+
+        `consumer` is whom the events are recorded as handled by. Raises KeyError, ValueError for what is no such event.
+        """
+        known = {event.id: event for event in events}
+        payloads = [event.payload for event in known.values()]
         await execute(
             self._tx,
-            _SQL["add_daily"],
-            tenant_id=tenant_id,
-            day=day,
-            chatbot_id=chatbot_id,
-            prompt_tokens=usage.prompt_tokens,
-            completion_tokens=usage.completion_tokens,
-            cost_micro=cost_micro,
+            _SQL["count_turns"],
+            consumer=consumer,
+            ids=list(known),
+            tenants=[event.tenant_id for event in known.values()],
+            days=[event.created_at.date() for event in known.values()],
+            chatbots=[UUID(one["chatbot_id"]) for one in payloads],
+            prompt=[int(one["prompt_tokens"]) for one in payloads],
+            completion=[int(one["completion_tokens"]) for one in payloads],
+            cost=[int(one["cost_micro"]) for one in payloads],
         )

@@ -42,10 +42,3 @@ class Outbox:
     async def trim(self) -> int:
         """Delete events published more than seven days ago; how many went."""
         return await execute(self._tx, _SQL["trim"])
-
-    async def first_time(self, consumer: str, event: OutboxEvent) -> bool:
-        """Record that `consumer` handles the event in this transaction; False when it did so before."""
-        row = await fetch_one(
-            self._tx, _SQL["mark_handled"], consumer=consumer, event_id=event.id, tenant_id=event.tenant_id
-        )
-        return row is not None

@@ -77,7 +77,7 @@ class EventLog:
             await pipeline.execute()
 
     async def consume(self, group: str, consumer: str, handler: Handler, *, stream: str = STREAM) -> None:
-        """Hand every event to `handler` until cancelled.
+        """Hand every event to `handler`, those that wait together, until cancelled.
 
         A group sees each event from the oldest one kept. Within it one consumer at a time reads a partition; the
         others stand by. `consumer` is a stable name of this process. An event is done when the handler returns.

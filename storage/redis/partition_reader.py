@@ -1,7 +1,7 @@
 """Reads one partition of the event log for a group, alone and in order."""
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import cast
@@ -17,7 +17,8 @@ from domain.events import OutboxEvent
 log = structlog.get_logger(__name__)
 
 EVENT_FIELD = "event"
-Handler = Callable[[OutboxEvent], Awaitable[None]]
+Handler = Callable[[Sequence[OutboxEvent]], Awaitable[None]]
+"""Takes the events that wait, in order. When it raises, they come again, one by one: it must know what it has done."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,10 +110,9 @@ class PartitionReader:
                 )
                 if lost:
                     self._log.error("events_trimmed_before_handled", count=len(lost))
-                for entry, fields in entries:
-                    await self._handle(entry, fields)
-                    if task.cancelling():  # a handler may have swallowed it
-                        return
+                await self._handle(await self._readable(entries))
+                if task.cancelling():  # a handler may have swallowed it
+                    return
                 if not entries:
                     await self._redis.xreadgroup(
                         self._group,
@@ -134,32 +134,49 @@ class PartitionReader:
             if not str(error).startswith("BUSYGROUP"):
                 raise
 
-    async def _handle(self, entry: str, fields: dict[str, str]) -> None:
-        raw = fields.get(EVENT_FIELD, "")
-        try:
-            event = self._decode(raw)
-        except (ValueError, KeyError, TypeError, AttributeError) as error:
-            self._log.error("event_unreadable", entry=entry, error=type(error).__name__)
-            await self._set_aside(entry, raw, error)
+    async def _readable(self, entries: Sequence[tuple[str, dict[str, str]]]) -> list[tuple[str, str, OutboxEvent]]:
+        """Entry, raw text and event; what nobody can read is set aside."""
+        found = []
+        for entry, fields in entries:
+            raw = fields.get(EVENT_FIELD, "")
+            try:
+                found.append((entry, raw, self._decode(raw)))
+            except (ValueError, KeyError, TypeError, AttributeError) as error:
+                self._log.error("event_unreadable", entry=entry, error=type(error).__name__)
+                await self._set_aside(entry, raw, error)
+        return found
+
+    async def _handle(self, batch: Sequence[tuple[str, str, OutboxEvent]]) -> None:
+        """Together, or one by one when one of them may be what fails; ends when each is done or set aside."""
+        if not batch:
             return
+        task = cast("asyncio.Task[None]", asyncio.current_task())
         delays = 0
+        first = batch[0][2]
         while True:
             try:
-                await self._handler(event)
+                await self._handler([event for _, _, event in batch])
             except self._transient as error:
                 delays += 1
-                self._log.warning("event_delayed", event_id=event.id, kind=event.kind, error=type(error).__name__)
+                self._log.warning("event_delayed", event_id=first.id, kind=first.kind, error=type(error).__name__)
                 await asyncio.sleep(self._pause(delays))
             except Exception as error:  # noqa: BLE001 - a handler may fail in any way
+                if len(batch) > 1:
+                    for one in batch:
+                        await self._handle([one])
+                        if task.cancelling():
+                            return
+                    return
                 # Counted where the next reader finds it: an event that costs its reader the lock gets no more tries.
+                entry, raw, _ = batch[0]
                 failures = int(await self._redis.hincrby(self._failures_key, entry, 1))
-                self._log.exception("event_failed", event_id=event.id, kind=event.kind, attempt=failures)
+                self._log.exception("event_failed", event_id=first.id, kind=first.kind, attempt=failures)
                 if failures >= self._settings.attempts:
                     await self._set_aside(entry, raw, error)
                     return
                 await asyncio.sleep(self._pause(failures))
             else:
-                await self._finish(self._redis.pipeline(transaction=True), entry)
+                await self._finish(self._redis.pipeline(transaction=True), [entry for entry, _, _ in batch])
                 return
 
     async def _set_aside(self, entry: str, raw: str, error: Exception) -> None:
@@ -170,12 +187,12 @@ class PartitionReader:
             maxlen=self._settings.dead_length,
             approximate=True,
         )
-        await self._finish(pipeline, entry)
+        await self._finish(pipeline, [entry])
 
-    async def _finish(self, pipeline: Pipeline, entry: str) -> None:
+    async def _finish(self, pipeline: Pipeline, entries: Sequence[str]) -> None:
         async with pipeline:
-            pipeline.xack(self._key, self._group, entry)
-            pipeline.hdel(self._failures_key, entry)
+            pipeline.xack(self._key, self._group, *entries)
+            pipeline.hdel(self._failures_key, *entries)
             await pipeline.execute()
 
     def _pause(self, failures: int) -> float:

@@ -2,7 +2,7 @@
 
 import asyncio
 from collections import defaultdict
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 from typing import cast
@@ -15,7 +15,7 @@ from domain.errors import Unavailable
 from domain.events import EventKind, OutboxEvent
 from domain.ids import TenantId
 from storage.redis.client import connect_redis
-from storage.redis.event_log import STREAM, EventLog, EventLogSettings, event_of_json, event_to_json
+from storage.redis.event_log import STREAM, EventLog, EventLogSettings, event_of_json
 from storage.redis.partition_reader import ReaderSettings
 from tests.fixtures.conditions import eventually
 
@@ -50,7 +50,11 @@ def event(number: int, aggregate: str = "document:1") -> OutboxEvent:
 
 @asynccontextmanager
 async def consuming(event_log: EventLog, consumer: str, handler: Handler, group: str = "g") -> AsyncIterator[None]:
-    task = asyncio.create_task(event_log.consume(group, consumer, handler))
+    async def each(events: Sequence[OutboxEvent]) -> None:
+        for one in events:
+            await handler(one)
+
+    task = asyncio.create_task(event_log.consume(group, consumer, each))
     try:
         yield
     finally:
@@ -81,10 +85,6 @@ async def dead_until(redis: Redis, count: int) -> list[dict[str, str]]:
         while len(dead := await redis.xrange(f"{STREAM}:dead") or []) < count:
             await asyncio.sleep(0.02)
     return [cast("dict[str, str]", fields) for _, fields in dead]
-
-
-def test_an_event_survives_its_json() -> None:
-    assert event_of_json(event_to_json(event(7))) == event(7)
 
 
 async def test_every_group_gets_every_event_whole(event_log: EventLog, redis: Redis) -> None:
@@ -211,6 +211,30 @@ async def test_a_poisonous_event_is_set_aside_and_the_next_go_on(event_log: Even
     assert (tries, event_of_json(poison["event"]), poison["group"]) == (3, event(1), "g")
     assert await pending(redis) == 0
     assert not [key async for key in redis.scan_iter("*:failures")]
+
+
+async def test_what_waits_comes_together_and_one_by_one_after_a_failure(event_log: EventLog, redis: Redis) -> None:
+    batches: list[list[int]] = []
+    done: list[int] = []
+
+    async def handler(events: Sequence[OutboxEvent]) -> None:
+        batches.append([one.id for one in events])
+        if any(one.id == 2 for one in events):
+            raise RuntimeError("poison")
+        done.extend(one.id for one in events)
+
+    await event_log.append(STREAM, [event(number) for number in range(5)])
+    task = asyncio.create_task(event_log.consume("g", "a", handler))
+    try:
+        await eventually(lambda: len(done) == 4)
+        await dead_until(redis, 1)
+        await event_log.append(STREAM, [event(5)])
+        await eventually(lambda: done == [0, 1, 3, 4, 5])
+    finally:
+        task.cancel()
+        await asyncio.wait([task])
+    assert batches == [[0, 1, 2, 3, 4], [0], [1], [2], [2], [2], [3], [4], [5]]
+    assert await pending(redis) == 0
 
 
 async def test_failures_are_counted_across_readers(event_log: EventLog, redis: Redis) -> None:

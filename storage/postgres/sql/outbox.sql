@@ -31,10 +31,3 @@ update outbox set published_at = now() where id = any(%(ids)s);
 
 -- name: trim
 delete from outbox where published_at < now() - interval '7 days';
-
--- name: mark_handled
--- No row comes back when the consumer has handled the event before.
-insert into handled_events (consumer, event_id, tenant_id)
-values (%(consumer)s, %(event_id)s, %(tenant_id)s)
-on conflict do nothing
-returning event_id;
