@@ -17,7 +17,6 @@ from actors.streams import StreamPool
 from domain.errors import AppError, InvalidInput, Unavailable
 from domain.generation import Delta, EngineTarget, GenerationRequest
 from domain.generation_codec import decode_delta, encode_request
-from domain.ids import TenantId
 from domain.ports import QueryEmbedder, Reranker
 from domain.retrieval.codec import decode_request, encode_retrieval
 from domain.retrieval.result import Retrieval, RetrievalRequest

@@ -5,7 +5,6 @@ import time
 from collections.abc import AsyncGenerator, Callable
 from contextlib import AsyncExitStack
 from typing import Any
-from uuid import UUID
 
 import structlog
 
@@ -19,6 +18,7 @@ from actors.node import stream_host
 from actors.replay_log import PATIENCE_SECONDS, ReplayLog
 from actors.running_turn import TurnTools
 from actors.serve_ports import LanceRetriever, ServeEmbedder, ServeReranker, StreamGenerator
+from actors.session_request import question_of, session_of, uuid_of
 from actors.stream_planner import LOOK_SECONDS, StreamPlanner
 from actors.streams import StreamPool, StreamServer
 from actors.tenant_actor import TenantActor
@@ -26,9 +26,8 @@ from actors.turn_record import TurnRecord
 from configs.logs import configure_logs
 from configs.settings import Settings
 from configs.tables import load_models, load_plans
-from domain.conversation import Question
-from domain.errors import InvalidInput, StaleEpoch, Unreadable
-from domain.ids import MessageId, SessionId, TenantId, TurnId
+from domain.errors import StaleEpoch, Unreadable
+from domain.ids import SessionId, TenantId, TurnId
 from domain.placement import slot_of
 from domain.prompt import Window
 from domain.turn import TurnPorts
@@ -163,10 +162,10 @@ class SessionHost:
 
     async def _open_session(self, payload: dict[str, Any]) -> AsyncGenerator[dict[str, Any], None]:
         actor = await self._actor(payload)
-        yield await actor.open_session(_session(payload))
+        yield await actor.open_session(session_of(payload))
 
     async def _submit(self, payload: dict[str, Any]) -> AsyncGenerator[Event, None]:
-        session_id, question = _session(payload), _question(payload)
+        session_id, question = session_of(payload), question_of(payload)
         # The turn's task inherits the context, so that its log lines name the request.
         structlog.contextvars.bind_contextvars(request_id=str(payload.get("request_id", "")))
         actor = await self._actor(payload)
@@ -184,21 +183,21 @@ class SessionHost:
 
     async def _follow(self, payload: dict[str, Any]) -> AsyncGenerator[Event, None]:
         actor = await self._actor(payload)
-        turn_id = TurnId(_uuid(payload["turn_id"]))
+        turn_id = TurnId(uuid_of(payload["turn_id"]))
         epoch = payload.get("epoch")
         after = int(payload.get("seq", 0))
-        async for event in actor.follow(_session(payload), turn_id, after, None if epoch is None else int(epoch)):
+        async for event in actor.follow(session_of(payload), turn_id, after, None if epoch is None else int(epoch)):
             yield event
 
     async def _stop(self, payload: dict[str, Any]) -> AsyncGenerator[dict[str, Any], None]:
         actor = await self._actor(payload)
-        turn_id = TurnId(_uuid(payload["turn_id"])) if payload.get("turn_id") else None
-        yield {"stopped": await actor.stop(_session(payload), turn_id)}
+        turn_id = TurnId(uuid_of(payload["turn_id"])) if payload.get("turn_id") else None
+        yield {"stopped": await actor.stop(session_of(payload), turn_id)}
 
     async def _erase(self, payload: dict[str, Any]) -> AsyncGenerator[dict[str, Any], None]:
         """Let go of erased sessions, or of the whole tenant without `sessions`, and tell the gateways."""
-        tenant_id, named = TenantId(_uuid(payload["tenant_id"])), payload.get("sessions")
-        sessions = None if named is None else frozenset(SessionId(_uuid(one)) for one in named)
+        tenant_id, named = TenantId(uuid_of(payload["tenant_id"])), payload.get("sessions")
+        sessions = None if named is None else frozenset(SessionId(uuid_of(one)) for one in named)
         actor = self._tenants.pop(tenant_id, None) if sessions is None else self._tenants.get(tenant_id)
         stopped = await actor.let_go(sessions) if actor is not None else 0
         self._announcements.erased(tenant_id, sessions)
@@ -206,7 +205,7 @@ class SessionHost:
 
     async def _actor(self, payload: dict[str, Any]) -> TenantActor:
         """The tenant's live object, activated on first use."""
-        return await self._actor_of(TenantId(_uuid(payload["tenant_id"])))
+        return await self._actor_of(TenantId(uuid_of(payload["tenant_id"])))
 
     async def _actor_of(self, tenant_id: TenantId) -> TenantActor:
         actor = self._tenants.get(tenant_id)
@@ -278,24 +277,3 @@ class SessionHost:
         for tenant_id, actor in list(self._tenants.items()):
             if not actor.busy and actor.last_used < horizon:
                 del self._tenants[tenant_id]
-
-
-def _uuid(value: Any) -> UUID:
-    try:
-        return UUID(str(value))
-    except ValueError:
-        raise InvalidInput("An identifier is not valid.") from None
-
-
-def _session(payload: dict[str, Any]) -> SessionId:
-    return SessionId(_uuid(payload["session_id"]))
-
-
-def _question(payload: dict[str, Any]) -> Question:
-    edits, regenerates = payload.get("edits"), payload.get("regenerates")
-    return Question(
-        client_id=str(payload["client_id"]),
-        text=str(payload.get("text", "")),
-        edits=MessageId(_uuid(edits)) if edits else None,
-        regenerates=TurnId(_uuid(regenerates)) if regenerates else None,
-    )
