@@ -45,6 +45,8 @@ class Action(StrEnum):
     DOCUMENT_UPLOAD = "document.upload"
     DOCUMENT_UPDATE = "document.update"
     DOCUMENT_DELETE = "document.delete"
+    JOB_CREATE = "job.create"
+    JOB_CANCEL = "job.cancel"
     SESSION_UPDATE = "session.update"
     SESSION_DELETE = "session.delete"
     PLAN_CHECKOUT = "plan.checkout"

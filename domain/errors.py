@@ -9,7 +9,8 @@ AppError
 ├── UnsupportedMedia 415      ├── Unprocessable 422         │   ├── TurnRunning
 ├── RateLimited 429           ├── EngineFailed 502          │   ├── TurnNotRunning
 ├── Unavailable 503           │                             │   ├── SessionClosed
-└── Unreadable 410            │                             │   └── StaleEpoch
+│   └── StorageFull           │                             │   └── StaleEpoch
+└── Unreadable 410            │
     └── Erased                │
 Below Forbidden: WrongCode, MfaEnrolmentRequired, TenantSuspended.
 """
@@ -133,6 +134,10 @@ class EngineFailed(AppError):
 
 class Unavailable(AppError):
     status, code, default = 503, "unavailable", "The service is not available at the moment; try again."
+
+
+class StorageFull(Unavailable):
+    code, default = "storage_full", "There is no room left where documents are stored; tell the operator."
 
 
 def _tree(kind: type[AppError]) -> dict[str, type[AppError]]:

@@ -15,6 +15,7 @@ MessageId = NewType("MessageId", UUID)
 VisitorId = NewType("VisitorId", UUID)
 SignInId = NewType("SignInId", UUID)
 ApiKeyId = NewType("ApiKeyId", UUID)
+JobId = NewType("JobId", UUID)
 
 
 def new_uuid() -> UUID:

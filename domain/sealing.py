@@ -3,7 +3,7 @@
 from dataclasses import dataclass, field
 from typing import Protocol
 
-from domain.ids import DocumentId, MessageId, SessionId, TenantId, TurnId
+from domain.ids import DocumentId, JobId, MessageId, SessionId, TenantId, TurnId
 
 KEY_BYTES = 32
 
@@ -68,6 +68,11 @@ def events_place(turn_id: TurnId, epoch: int, entry: str) -> str:
 def answer_place(record: str) -> str:
     """Of an answer kept for a repeated request; `record` is its key."""
     return f"answer|{record}"
+
+
+def source_place(job_id: JobId) -> str:
+    """Of an ingestion job's source that has secrets."""
+    return f"source|{job_id}"
 
 
 def file_place(document_id: DocumentId, name: str) -> str:

@@ -9,14 +9,27 @@ from typing import Any
 
 import numpy as np
 import ray.data
+import structlog
 from ray.data import DataContext, ExecutionOptions, ExecutionResources, TaskPoolStrategy
 
 from domain.documents import Chunk
+from domain.errors import AppError, StorageFull
 from pipelines.embed_stage import EmbedPool, embed_chunks
 from pipelines.parse_stage import NO_PAGE, Row, parse_and_chunk
-from pipelines.work import EmbeddedDocument, FailedDocument, IngestSizing, WorkItem
+from pipelines.work import (
+    EmbeddedDocument,
+    FailedDocument,
+    IngestSizing,
+    InterruptedDocument,
+    Result,
+    WorkItem,
+)
+from storage.full_disk import is_full
 from storage.vectors.store import VectorStore
 
+log = structlog.get_logger(__name__)
+
+NOT_WRITTEN = "The document could not be written to the store of passages."
 ITEMS_PER_TASK = 8
 """A task of its own for every document would cost more than parsing a short one."""
 EMBED_TASK_CPUS = 0.01
@@ -25,20 +38,31 @@ EMBED_TASK_CPUS = 0.01
 
 async def ingest(
     items: list[WorkItem], sizing: IngestSizing, pool: EmbedPool, vectors: VectorStore
-) -> AsyncGenerator[EmbeddedDocument | FailedDocument, None]:
+) -> AsyncGenerator[Result, None]:
     """Ingest documents and yield each as it ends: embedded ones are committed to the vector store by then.
 
-    The order is that of completion. A document that cannot be parsed fails alone; an exception means that the run
-    itself broke, and that documents not yielded so far are not ingested.
+    The order is that of completion. A document that cannot be parsed fails alone, one that cannot be written is
+    interrupted alone; an exception means that the run itself broke, and that documents not yielded so far are not
+    ingested.
     """
     async with aclosing(_embedded(items, sizing, pool)) as results:
         async for result in results:
-            if isinstance(result, EmbeddedDocument):
-                item = result.item
-                await vectors.add_document(
-                    item.tenant_id, item.chatbot_id, item.document_id, item.name, result.chunks, result.vectors
-                )
-            yield result
+            yield await _written(result, vectors) if isinstance(result, EmbeddedDocument) else result
+
+
+async def _written(result: EmbeddedDocument, vectors: VectorStore) -> EmbeddedDocument | InterruptedDocument:
+    """The document with its chunks committed, or none of them."""
+    item = result.item
+    try:
+        await vectors.add_document(
+            item.tenant_id, item.chatbot_id, item.document_id, item.name, result.chunks, result.vectors
+        )
+    except Exception as error:
+        log.exception("document_not_written", document_id=str(item.document_id), tenant_id=str(item.tenant_id))
+        if isinstance(error, AppError):
+            return InterruptedDocument(item, error.message)
+        return InterruptedDocument(item, StorageFull.default if is_full(error) else NOT_WRITTEN)
+    return result
 
 
 async def _embedded(

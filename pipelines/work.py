@@ -62,6 +62,18 @@ class FailedDocument:
     """A sentence for the user."""
 
 
+@dataclass(frozen=True, slots=True)
+class InterruptedDocument:
+    """Something beside the document broke: it may be tried again. Nothing of this attempt is searchable."""
+
+    item: WorkItem
+    reason: str
+    """A sentence for the user, should it be the last attempt."""
+
+
+Result = EmbeddedDocument | FailedDocument | InterruptedDocument
+
+
 def ingest_sizing(settings: Settings) -> IngestSizing:
     """The sizing of the settings' profile: a share of the one machine, or nodes of its own on a cluster."""
     place = load_sizing(settings.profile).ingest.label_selector or None

@@ -16,10 +16,12 @@ BILLING_MAY_IMPORT = {"domain", "configs", "storage", "billing"}
 MAX_LINES = 300
 SYSTEM_TX_USERS = {
     "actors/audit_anchors.py",
+    "actors/document_ends.py",
     "actors/eraser.py",
     "actors/erasure_steps.py",
     "actors/exporter.py",
-    "actors/ingestion_supervisor.py",
+    "actors/ingestion_jobs.py",
+    "actors/ingestion_runs.py",
     "actors/mail_sender.py",
     "actors/outbox_relay.py",
     "actors/resealing.py",  # what is to be sealed, across tenants; older keys are the system role's to delete

@@ -9,7 +9,8 @@ from pydantic import AfterValidator, Field
 
 from billing.entitlements import plan_of
 from deployments.gateway.document_details import DocumentDetails
-from deployments.gateway.knowledge_routes import Writer, media_type_of, notify_ingestion, store_document
+from deployments.gateway.document_intake import media_type_of, notify_ingestion, store_document
+from deployments.gateway.knowledge_routes import Writer
 from deployments.gateway.models import Body, DocumentModel
 from deployments.gateway.origin import CurrentOrigin
 from deployments.gateway.rate_limits import Kind

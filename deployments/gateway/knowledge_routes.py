@@ -1,38 +1,38 @@
 """Documents of a chatbot: upload, list, look at a passage, delete."""
 
 import asyncio
-import re
 from typing import Annotated
 from uuid import UUID
 
 import structlog
 from fastapi import APIRouter, Query, Request, Response
 
-from billing.entitlements import locked_plan_of, plan_of
+from billing.entitlements import plan_of
 from deployments.gateway.document_details import DocumentDetails, FilterOfQuery
+from deployments.gateway.document_intake import media_type_of, notify_ingestion, store_document, store_for_job
 from deployments.gateway.erasure_models import gone, requester_of
 from deployments.gateway.models import DocumentChange, DocumentModel, DocumentPage, Limit, PassageModel, UploadModel
 from deployments.gateway.origin import CurrentOrigin
 from deployments.gateway.principal import require
 from deployments.gateway.services import GatewayServices, Services
-from deployments.gateway.upload import Upload, UploadedFile
-from domain.audit import Action, Details, Origin, Target
+from deployments.gateway.upload import Upload
+from domain.audit import Action, Details, Target
 from domain.documents import Block, Document, DocumentStatus, ParsedDocument
 from domain.erasure import ErasureKind
-from domain.errors import AppError, InvalidInput, NotFound
+from domain.errors import InvalidInput, NotFound
 from domain.events import EventKind
-from domain.ids import ChatbotId, DocumentId, TenantId
+from domain.ids import ChatbotId, DocumentId, JobId, TenantId
 from domain.permissions import Permission
 from domain.tenancy import Principal
 from pipelines.parsed_json import load_parsed
-from pipelines.parsing.detect import detect
 from pipelines.sources.naming import display_name
-from storage.blobs import ORIGINAL, PARSED, original_key, parsed_key
+from storage.blobs import PARSED, parsed_key
 from storage.postgres.audit import Audit
 from storage.postgres.chatbots import Chatbots
 from storage.postgres.database import tenant_tx
 from storage.postgres.documents import Documents
 from storage.postgres.erased_rows import erase
+from storage.postgres.jobs import Jobs
 from storage.postgres.outbox import Outbox
 from storage.postgres.tenant_keys import keys_of
 
@@ -42,7 +42,6 @@ router = APIRouter(tags=["knowledge"])
 Reader = Annotated[Principal, require(Permission.DOCUMENTS_READ)]
 Writer = Annotated[Principal, require(Permission.DOCUMENTS_WRITE)]
 
-_WEB_HOST = re.compile(r"https?://(?:[^/?#@]*@)?([A-Za-z0-9.-]{1,253})", re.IGNORECASE)
 AROUND_CHARS = 600
 MAX_PASSAGE_CHARS = 20_000
 _MULTIPART = {
@@ -67,15 +66,27 @@ _MULTIPART = {
 
 @router.post("/knowledgebase/{chatbot_id}/upload", status_code=202, openapi_extra=_MULTIPART)
 async def upload_documents(
-    chatbot_id: UUID, request: Request, services: Services, principal: Writer, origin: CurrentOrigin
+    chatbot_id: UUID,
+    request: Request,
+    services: Services,
+    principal: Writer,
+    origin: CurrentOrigin,
+    job: Annotated[UUID | None, Query(description="A job of uploads that the files belong to.")] = None,
 ) -> UploadModel:
-    """Store the files and queue them; a file that the bot has already is the document it was. Checks all before any."""
+    """Store the files and queue them; a file that the bot has already is the document it was.
+
+    All are checked before any is stored. In a job each stands for itself: one that is refused is a failure of the job.
+    """
     tenant_id, bot = principal.tenant_id, ChatbotId(chatbot_id)
     async with tenant_tx(services.db, tenant_id) as tx:
         await Chatbots(tx).get(tenant_id, bot)
         plan = await plan_of(tx, tenant_id)
+        if job:
+            await Jobs(tx, tenant_id).join(bot, JobId(job))
     limit = min(plan.limits.max_upload_bytes, services.settings.max_upload_bytes)
     upload = Upload(request, limit)
+    if job:
+        return await store_for_job(services, tenant_id, bot, JobId(job), upload, origin)
     async with upload as files:
         about = DocumentDetails.of_form(upload.fields)
         media_types = [media_type_of(file, len(files)) for file in files]
@@ -186,52 +197,6 @@ async def _document(services: GatewayServices, tenant_id: TenantId, chatbot_id: 
         return await Documents(tx).get(tenant_id, ChatbotId(chatbot_id), DocumentId(document_id))
 
 
-async def store_document(
-    services: GatewayServices,
-    tenant_id: TenantId,
-    bot: ChatbotId,
-    file: UploadedFile,
-    media_type: str,
-    origin: Origin,
-    about: DocumentDetails,
-) -> tuple[Document, bool]:
-    """The document, and whether this call queued it. The bytes are stored before the row can be seen."""
-    # Before the transaction: making a key must not wait for one that waits for it.
-    cipher = await keys_of(services.db, tenant_id)
-    async with tenant_tx(services.db, tenant_id) as tx:
-        plan = await locked_plan_of(tx, tenant_id)
-        await Chatbots(tx).lock(tenant_id, bot)
-        documents = Documents(tx)
-        document, queued = await documents.insert(
-            tenant_id,
-            bot,
-            file.name,
-            media_type,
-            file.size,
-            file.content_hash,
-            cipher.version,
-            about.metadata,
-            about.source,
-        )
-        if queued:
-            # The row counts itself already.
-            plan.allow_document(await documents.count(tenant_id, bot) - 1)
-            data, keys = await file.read(), cipher.for_document(document.id)
-            sealed = await asyncio.to_thread(keys.seal, ORIGINAL, data)
-            await services.blobs.put(original_key(tenant_id, document.id), sealed)
-            await Outbox(tx).append(tenant_id, EventKind.DOCUMENT_QUEUED, f"document:{document.id}", _payload(document))
-            target = Target("document", str(document.id))
-            details = _details(document) | ({"source": host} if (host := host_of(about.source)) else {})
-            await Audit(tx).append(tenant_id, origin, Action.DOCUMENT_UPLOAD, target, details)
-    return document, queued
-
-
-def host_of(source: str | None) -> str | None:
-    """Of a web address: its path and query may say anything, and the log keeps what it is told."""
-    match = _WEB_HOST.match(source or "")
-    return match[1] if match else None
-
-
 def _payload(document: Document) -> dict[str, str]:
     return {"chatbot_id": str(document.chatbot_id), "document_id": str(document.id)}
 
@@ -241,20 +206,5 @@ def _details(document: Document) -> dict[str, str | int | bool | list[str] | Non
     return {"chatbot_id": str(document.chatbot_id), "size": document.size}
 
 
-def media_type_of(file: UploadedFile, files: int) -> str:
-    """Raises UnsupportedMedia and Unprocessable; of several files the sentence names the one."""
-    try:
-        return detect(file.head, file.name, file.declared)
-    except AppError as error:
-        raise type(error)(f"{file.name}: {error.message}" if files > 1 else error.message) from None
-
-
 def _block_at(parsed: ParsedDocument, position: int) -> Block | None:
     return next((block for block in parsed.blocks if block.start <= position < block.end), None)
-
-
-async def notify_ingestion(services: GatewayServices) -> None:
-    try:
-        await services.notify_ingestion()
-    except Exception as error:  # noqa: BLE001 - the outbox and the supervisor's own poll find the documents as well
-        log.warning("ingestion.not_notified", error=type(error).__name__)

@@ -166,8 +166,14 @@ class DocumentChange(Body):
     metadata: Metadata | None = Field(None, description="In place of all there was.")
 
 
+class RefusedFile(BaseModel):
+    name: str
+    reason: str
+
+
 class UploadModel(BaseModel):
     documents: list[DocumentModel]
+    refused: list[RefusedFile] = Field([], description="Files that a job could not take; it lists them as failures.")
 
 
 class DocumentPage(BaseModel):

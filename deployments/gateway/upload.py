@@ -56,6 +56,11 @@ class Upload:
         """Content by name, of those in FIELDS that were sent."""
         return {name: bytes(content) for name, content in self._fields.items()}
 
+    @property
+    def present(self) -> str | None:
+        """The name of the file that was being read, where reading ended early."""
+        return self._file.name if self._file else None
+
     async def __aenter__(self) -> list[UploadedFile]:
         try:
             await self._read()

@@ -14,8 +14,9 @@ from uuid import UUID
 from fsspec.core import url_to_fs
 from fsspec.implementations.local import LocalFileSystem
 
-from domain.errors import NotFound
+from domain.errors import NotFound, StorageFull
 from domain.ids import DocumentId, TenantId
+from storage.full_disk import is_full
 
 _KEY = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]*(\.[A-Za-z0-9_-]+)*(/[A-Za-z0-9][A-Za-z0-9_-]*(\.[A-Za-z0-9_-]+)*)*")
 MAX_KEY = 512
@@ -55,9 +56,12 @@ class BlobStore:
         self._local = isinstance(self._files, LocalFileSystem)
 
     async def put(self, key: str, data: bytes) -> None:
-        """Store `data`, in place of what was there."""
+        """Store `data`, in place of what was there. Raises StorageFull."""
         path = self._path(key)
-        await asyncio.to_thread(_write_atomically if self._local else self._files.pipe_file, path, data)
+        try:
+            await asyncio.to_thread(_write_atomically if self._local else self._files.pipe_file, path, data)
+        except OSError as error:
+            raise (StorageFull() if is_full(error) else error) from error
 
     async def put_file(self, key: str, file: Path) -> None:
         """Store the content of a local file, in place of what was there, in pieces."""

@@ -135,9 +135,13 @@ class Documents:
             await fetch_one(self._tx, _SQL["delete"], tenant_id=tenant_id, chatbot_id=chatbot_id, id=document_id)
         )
 
-    async def claim_batch(self, limit: int, max_bytes: int) -> list[ClaimedDocument]:
-        """Take queued documents into work, tenants in turn; needs a system transaction."""
-        return [_claimed(row) for row in await fetch_all(self._tx, _SQL["claim_batch"], limit=limit, bytes=max_bytes)]
+    async def claim_batch(self, limit: int, max_bytes: int, largest: int | None = None) -> list[ClaimedDocument]:
+        """Take queued documents into work, tenants in turn; needs a system transaction.
+
+        Documents of more than `largest` bytes are left.
+        """
+        values = {"limit": limit, "bytes": max_bytes, "largest": largest}
+        return [_claimed(row) for row in await fetch_all(self._tx, _SQL["claim_batch"], **values)]
 
     async def orphans(self) -> list[ClaimedDocument]:
         """Every document in work, locked; needs a system transaction and a single supervisor."""

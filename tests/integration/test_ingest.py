@@ -144,9 +144,10 @@ async def supervisor(knowledge: KnowledgeBase, redis_url: str, pool: EmbedPool) 
         master_keys=MASTER_KEYS,
     )
     supervisor = IngestionSupervisor(settings, knowledge.urls)
-    supervisor._pool = pool
+    await supervisor.open()
+    supervisor.runs.pool = pool
     yield supervisor
-    supervisor._pool = None
+    supervisor.runs.pool = None
     await supervisor.close()
 
 

@@ -10,8 +10,9 @@ import numpy as np
 import pytest
 from pydantic import SecretStr
 
-from actors import ingestion_supervisor
-from actors.ingestion_supervisor import GAVE_UP, MAX_ATTEMPTS, IngestionSupervisor
+from actors import ingestion_runs
+from actors.ingestion_runs import GAVE_UP, MAX_ATTEMPTS
+from actors.ingestion_supervisor import IngestionSupervisor
 from configs.settings import Settings
 from domain.documents import Chunk, Document, DocumentStatus
 from domain.erasure import ErasureKind, ErasureState
@@ -65,9 +66,9 @@ class ScriptedPipeline:
 @pytest.fixture
 def pipeline(monkeypatch: pytest.MonkeyPatch) -> ScriptedPipeline:
     pipeline = ScriptedPipeline()
-    monkeypatch.setattr(ingestion_supervisor, "ingest", pipeline.ingest)
+    monkeypatch.setattr(ingestion_runs, "ingest", pipeline.ingest)
     monkeypatch.setattr(EmbedPool, "open", lambda sizing: NoPool())
-    monkeypatch.setattr(ingestion_supervisor, "POLL_SECONDS", 0.05)
+    monkeypatch.setattr(ingestion_runs, "POLL_SECONDS", 0.05)
     return pipeline
 
 
@@ -154,7 +155,7 @@ async def test_a_document_deleted_while_in_work_leaves_nothing(
     await supervisor.start()
     await ended(knowledge, kept)
     vectors, blobs = VectorStore(knowledge.objects_url), BlobStore(knowledge.objects_url)
-    await eventually(lambda: not supervisor._runs)
+    await eventually(lambda: not supervisor.runs.load["in_work"])
     assert await vectors.count(*bot, deleted.id) == 0
     assert await vectors.count(*bot, kept.id) == 1
     with pytest.raises(NotFound):
@@ -178,7 +179,7 @@ async def test_a_chatbot_deleted_while_its_document_is_in_work_leaves_nothing(
     pipeline.before_commit = delete
     await supervisor.start()
     await asyncio.wait_for(forgotten.wait(), 10)
-    await eventually(lambda: not supervisor._runs)
+    await eventually(lambda: not supervisor.runs.load["in_work"])
     assert await VectorStore(knowledge.objects_url).search(*bot, "x", [1, 0, 0, 0], top_k=1, min_score=0) == []
     with pytest.raises(NotFound):
         await BlobStore(knowledge.objects_url).get(original_key(bot[0], document.id))

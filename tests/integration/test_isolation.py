@@ -45,6 +45,10 @@ insert into chatbots (tenant_id, id, name) values (%(tenant)s, %(id)s, 'Bot');
 insert into chatbot_configs (tenant_id, chatbot_id, version, config) values (%(tenant)s, %(id)s, 1, '{}');
 insert into documents (tenant_id, id, chatbot_id, name, media_type, size, content_hash)
     values (%(tenant)s, %(id)s, %(id)s, 'a.txt', 'text/plain', 1, 'x');
+insert into ingestion_jobs (tenant_id, id, chatbot_id, kind, state, requested_by)
+    values (%(tenant)s, %(id)s, %(id)s, 'upload', 'running', 'u');
+insert into ingestion_job_items (tenant_id, job_id, key, document_id, state)
+    values (%(tenant)s, %(id)s, 'k', %(id)s, 'queued');
 insert into visitors (tenant_id, id, chatbot_id) values (%(tenant)s, %(id)s, %(id)s);
 insert into sessions (tenant_id, id, chatbot_id, visitor_id) values (%(tenant)s, %(id)s, %(id)s, %(id)s);
 insert into tenant_epochs (tenant_id, host) values (%(tenant)s, '0');

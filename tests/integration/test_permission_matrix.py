@@ -23,6 +23,8 @@ BODIES: dict[tuple[str, str], dict[str, Any]] = {
     ("post", "/chatbots/{chatbot_id}/sessions/{session_id}/messages"): {"json": {"text": "How long?"}},
     ("put", "/chatbots/{chatbot_id}/sessions/{session_id}/messages/{message_id}/feedback"): {"json": {"rating": "up"}},
     ("post", "/knowledgebase/{chatbot_id}/upload"): {"files": {"files": ("a.txt", b"Twelve months.", "text/plain")}},
+    ("post", "/knowledgebase/{chatbot_id}/hashes"): {"json": {"hashes": ["0" * 64]}},
+    ("post", "/knowledgebase/{chatbot_id}/jobs"): {"json": {"source": {"kind": "upload"}}},
     ("post", "/knowledgebase/{chatbot_id}/fetch"): {"json": {"url": "http://10.0.0.1/"}},
     ("patch", "/knowledgebase/{chatbot_id}/documents/{document_id}"): {"json": {"name": "b.txt"}},
     ("get", "/knowledgebase/{chatbot_id}/documents/{document_id}/passage"): {"params": {"start": 0, "end": 1}},
@@ -46,6 +48,8 @@ SEED = (
     "insert into chatbot_configs (tenant_id, chatbot_id, version, config) values (%(tenant)s, %(bot)s, 1, '{}')",
     """insert into documents (tenant_id, id, chatbot_id, name, media_type, size, content_hash)
     values (%(tenant)s, %(document)s, %(bot)s, 'a.txt', 'text/plain', 1, 'x')""",
+    """insert into ingestion_jobs (tenant_id, id, chatbot_id, kind, state, requested_by, sealed_at, ended_at)
+    values (%(tenant)s, %(job)s, %(bot)s, 'upload', 'completed', 'user:x', now(), now())""",
     "insert into visitors (tenant_id, id, chatbot_id) values (%(tenant)s, %(visitor)s, %(bot)s)",
     """insert into sessions (tenant_id, id, chatbot_id, visitor_id)
     values (%(tenant)s, %(session)s, %(bot)s, %(visitor)s)""",
@@ -67,7 +71,7 @@ REVIEW = """insert into reviews (tenant_id, id, chatbot_id, session_id, turn_id,
 
 async def world(rig: GatewayRig, chat: Chat) -> dict[str, str]:
     """New targets in the chat's tenant, by the names that paths use."""
-    names = ("bot", "document", "session", "visitor", "user", "invitation", "erasure", "export")
+    names = ("bot", "document", "job", "session", "visitor", "user", "invitation", "erasure", "export")
     ids = {name: new_uuid() for name in names}
     async with system_tx(rig.services.db) as tx:
         for statement in SEED:

@@ -77,16 +77,17 @@ returning tenant_id, chatbot_id, id, name, media_type, size, content_hash, statu
           sealed_version, metadata, language, source, chunked_with, created_at, updated_at;
 
 -- name: claim_batch
--- Tenants take turns: a document's turn is its place in its tenant's queue behind what that tenant has in work.
--- A batch ends where its bytes would pass the budget, but holds one document at least.
+-- Tenants take turns: a document's turn is its place in its tenant's queue behind what that tenant has in work; what was
+-- handed over in bulk waits behind the rest. A batch ends where its bytes would pass the budget, but holds one document
+-- at least.
 with busy as (
     select tenant_id, count(*) as running from documents where status = 'processing' group by tenant_id
 ), queue as (
     select d.tenant_id, d.id, d.size,
-           row_number() over (partition by d.tenant_id order by d.id) + coalesce(b.running, 0) as turn
+           row_number() over (partition by d.tenant_id order by d.bulk, d.id) + coalesce(b.running, 0) as turn
     from documents d
     left join busy b using (tenant_id)
-    where d.status = 'queued'
+    where d.status = 'queued' and (%(largest)s::bigint is null or d.size <= %(largest)s::bigint)
 ), budgeted as (
     select tenant_id, id, turn, sum(size) over (order by turn, id) - size as bytes_before from queue
 ), picked as (

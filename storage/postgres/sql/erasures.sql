@@ -113,6 +113,13 @@ select
         as consents,
     (select count(*) from exports where tenant_id = %(tenant_id)s and id = any(%(exports)s::uuid[])) as exports,
     (select count(*) from documents where tenant_id = %(tenant_id)s and id = any(%(documents)s::uuid[])) as documents,
+    (select count(*) from ingestion_jobs where tenant_id = %(tenant_id)s and chatbot_id = any(%(chatbots)s::uuid[]))
+        as ingestion_jobs,
+    (select count(*) from ingestion_job_items i
+     join ingestion_jobs j on j.tenant_id = i.tenant_id and j.id = i.job_id
+     where i.tenant_id = %(tenant_id)s
+       and (i.document_id = any(%(documents)s::uuid[]) or j.chatbot_id = any(%(chatbots)s::uuid[])))
+        as ingestion_job_items,
     (select count(*) from chatbot_configs where tenant_id = %(tenant_id)s and chatbot_id = any(%(chatbots)s::uuid[]))
         as chatbot_configs,
     (select count(*) from chatbots where tenant_id = %(tenant_id)s and id = any(%(chatbots)s::uuid[])) as chatbots;

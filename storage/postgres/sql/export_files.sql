@@ -74,6 +74,15 @@ select id, chatbot_id, name, media_type, size, content_hash, status, reason, pag
        metadata, language, source, chunked_with, created_at, updated_at
 from documents where tenant_id = %(tenant_id)s order by id
 
+-- name: tenant_ingestion_jobs
+select id, chatbot_id, name, kind, source, replaces, state, reason, requested_by, found, unchanged, ready, failed, chunks,
+       created_at, started_at, sealed_at, ended_at
+from ingestion_jobs where tenant_id = %(tenant_id)s order by id
+
+-- name: tenant_ingestion_job_items
+select job_id, document_id, name, state, reason, chunks, at from ingestion_job_items
+where tenant_id = %(tenant_id)s order by job_id, key
+
 -- name: tenant_visitors
 select id, chatbot_id, external_id, created_at, last_seen_at from visitors where tenant_id = %(tenant_id)s order by id
 

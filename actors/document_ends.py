@@ -1,0 +1,84 @@
+"""How a document's ingestion ends: its row, its jobs and its event change together, and nothing of a lost one stays."""
+
+from uuid import UUID
+
+from domain.documents import DocumentStatus
+from domain.erasure import ErasureKind
+from domain.errors import NotFound
+from domain.events import EventKind
+from domain.ids import ChatbotId, DocumentId, TenantId
+from domain.jobs import ItemState
+from pipelines.work import EmbeddedDocument, WorkItem
+from storage.blobs import BlobStore, document_prefix
+from storage.postgres.database import Database, Transaction, system_tx
+from storage.postgres.documents import Documents
+from storage.postgres.erased_rows import erase
+from storage.postgres.jobs import Jobs
+from storage.postgres.outbox import Outbox
+from storage.vectors.store import VectorStore
+
+
+class DocumentEnds:
+    def __init__(self, db: Database, vectors: VectorStore, blobs: BlobStore) -> None:
+        self._db = db
+        self._vectors = vectors
+        self._blobs = blobs
+
+    async def finish(self, result: EmbeddedDocument) -> None:
+        """Its chunks are committed: it is ready, unless it was deleted meanwhile."""
+        item = result.item
+        async with system_tx(self._db) as tx:
+            documents = Documents(tx)
+            kept = await documents.mark_ready(item.tenant_id, item.document_id, result.pages, len(result.chunks))
+            if kept:
+                jobs = Jobs(tx, item.tenant_id)
+                await jobs.document_ended(item.document_id, ItemState.READY, chunks=len(result.chunks))
+                await _tell(tx, item, DocumentStatus.READY)
+                await _replace(tx, jobs, item)
+            bot_exists = await documents.chatbot_exists(item.tenant_id, item.chatbot_id)
+        if not kept:
+            # What its deletion removed has just been written again.
+            await self.forget(item.tenant_id, item.chatbot_id, [item.document_id], whole_bot=not bot_exists)
+
+    async def fail(self, item: WorkItem, reason: str, *, attempts: int) -> None:
+        """It ends without a chunk; `reason` is a sentence for the user."""
+        if attempts > 1:
+            # An earlier attempt may have ended between its commit and the change of its row.
+            await self._vectors.remove_document(item.tenant_id, item.chatbot_id, item.document_id)
+        async with system_tx(self._db) as tx:
+            if await Documents(tx).mark_failed(item.tenant_id, item.document_id, reason):
+                await Jobs(tx, item.tenant_id).document_ended(item.document_id, ItemState.FAILED, reason=reason)
+                await _tell(tx, item, DocumentStatus.FAILED)
+
+    async def forget(
+        self, tenant_id: TenantId, chatbot_id: ChatbotId, documents: list[DocumentId], *, whole_bot: bool
+    ) -> None:
+        """Remove the chunks and files of documents, or the whole table of a bot with the files that it had."""
+        if whole_bot:
+            await self._vectors.remove_chatbot(tenant_id, chatbot_id)
+        else:
+            for document in documents:
+                await self._vectors.remove_document(tenant_id, chatbot_id, document)
+            await self._vectors.purge(tenant_id, chatbot_id)
+        for document in documents:
+            await self._blobs.delete_prefix(document_prefix(tenant_id, document))
+
+
+async def _replace(tx: Transaction, jobs: Jobs, item: WorkItem) -> None:
+    """Erase the earlier versions whose place the document takes; from here on nobody finds both."""
+    for earlier, requested_by in await jobs.replaced_by(item.document_id):
+        try:
+            await erase(tx, item.tenant_id, ErasureKind.DOCUMENT, UUID(str(earlier)), requested_by)
+        except NotFound:
+            continue
+        payload = {"chatbot_id": str(item.chatbot_id), "document_id": str(earlier)}
+        await Outbox(tx).append(item.tenant_id, EventKind.DOCUMENT_DELETED, f"document:{earlier}", payload)
+
+
+async def _tell(tx: Transaction, item: WorkItem, status: DocumentStatus) -> None:
+    await Outbox(tx).append(
+        item.tenant_id,
+        EventKind.DOCUMENT_CHANGED,
+        f"document:{item.document_id}",
+        {"document_id": str(item.document_id), "chatbot_id": str(item.chatbot_id), "status": status},
+    )

@@ -1,0 +1,191 @@
+"""Runs of the ingestion pipeline: queued documents are claimed in batches, and each ends, or waits once more."""
+
+import asyncio
+import time
+from contextlib import aclosing, suppress
+from dataclasses import dataclass, replace
+
+import structlog
+from ray.exceptions import RayError
+
+from actors.document_ends import DocumentEnds
+from actors.loops import require_running
+from domain.errors import AppError, StorageFull
+from domain.ids import ChatbotId, DocumentId, TenantId
+from pipelines.embed_stage import EmbedPool
+from pipelines.ingest import ingest
+from pipelines.work import EmbeddedDocument, FailedDocument, IngestSizing, WorkItem
+from storage.full_disk import is_full
+from storage.postgres.database import Database, system_tx
+from storage.postgres.documents import ClaimedDocument, Documents
+from storage.postgres.tenant_keys import keys_of
+from storage.vectors.store import VectorStore
+
+log = structlog.get_logger()
+
+MAX_ATTEMPTS = 3
+POLL_SECONDS = 2.0
+WARM_SECONDS = 900.0
+"""How long embed workers stay after the last document, with their model in memory."""
+GAVE_UP = "The document could not be processed after several attempts."
+NO_WORKER = "The processes that work on documents ended again and again while this one was among theirs."
+
+
+@dataclass(frozen=True, slots=True)
+class Lane:
+    """What one run may take; a lane has one run at a time."""
+
+    documents: int
+    bytes: int
+    largest: int | None = None
+    """Bytes of a document; larger ones are not taken."""
+
+
+LANES = (Lane(32, 32 * 1024 * 1024), Lane(16, 512 * 1024, 256 * 1024))
+"""The second one has short runs only: a small upload does not wait for the end of somebody's large one."""
+
+
+class IngestionRuns:
+    """Works the queue off until cancelled. A document in work is a row `processing`, which a restart takes up again."""
+
+    def __init__(self, db: Database, vectors: VectorStore, sizing: IngestSizing, ends: DocumentEnds) -> None:
+        self._db = db
+        self._vectors = vectors
+        self._sizing = sizing
+        self._ends = ends
+        self._wakes = [asyncio.Event() for _ in LANES]
+        self._first = asyncio.Lock()
+        self._recovered = False
+        self._unsettled: dict[DocumentId, tuple[ClaimedDocument, str]] = {}
+        """Documents that a run left without a result, and why: back into the queue once the database can be reached."""
+        self._in_work: dict[DocumentId, ClaimedDocument] = {}
+        """What may still be written to a vector table."""
+        self.pool: EmbedPool | None = None
+        self._last_work = time.monotonic()
+
+    async def work(self) -> None:
+        """Raises what no round expects, and then works no more."""
+        await asyncio.gather(*(self._lane(lane, wake) for lane, wake in zip(LANES, self._wakes, strict=True)))
+
+    def wake(self) -> None:
+        """Documents wait: look now rather than at the next poll."""
+        for wake in self._wakes:
+            wake.set()
+
+    def in_work(self, tenant_id: TenantId) -> list[tuple[ChatbotId, DocumentId]]:
+        """Documents of the tenant that may still be written."""
+        found = (claimed.document for claimed in self._in_work.values())
+        return [(document.chatbot_id, document.id) for document in found if document.tenant_id == tenant_id]
+
+    @property
+    def load(self) -> dict[str, int | bool]:
+        return {"in_work": len(self._in_work), "unsettled": len(self._unsettled), "warm": self.pool is not None}
+
+    def close_pool(self) -> None:
+        if self.pool is not None:
+            self.pool.close()
+            self.pool = None
+
+    async def _lane(self, lane: Lane, wake: asyncio.Event) -> None:
+        while True:
+            wake.clear()
+            claimed = await self._claim(lane)
+            if claimed:
+                await self._run(claimed)
+            else:
+                if not self._in_work and time.monotonic() - self._last_work > WARM_SECONDS:
+                    self.close_pool()
+                with suppress(TimeoutError):
+                    await asyncio.wait_for(wake.wait(), POLL_SECONDS)
+            require_running()
+
+    async def _claim(self, lane: Lane) -> list[ClaimedDocument]:
+        try:
+            async with self._first:
+                if not self._recovered:
+                    await self._recover()
+                    self._recovered = True
+                await self._settle_left()
+            async with system_tx(self._db) as tx:
+                claimed = await Documents(tx).claim_batch(lane.documents, lane.bytes, lane.largest)
+        except Exception as error:  # noqa: BLE001 - the loop must outlive a database that is away
+            log.warning("ingestion.round_failed", error=repr(error))
+            return []
+        self._in_work |= {one.document.id: one for one in claimed}
+        return claimed
+
+    async def _recover(self) -> None:
+        """What an earlier process had in work is in work no more."""
+        async with system_tx(self._db) as tx:
+            for orphan in await Documents(tx).orphans():
+                self._unsettled[orphan.document.id] = (orphan, GAVE_UP)
+
+    async def _settle_left(self) -> None:
+        """Queue again what has no result, or give it up after the last attempt."""
+        for claimed, reason in list(self._unsettled.values()):
+            document = claimed.document
+            if claimed.attempts >= MAX_ATTEMPTS:
+                await self._ends.fail(_item(claimed), reason, attempts=claimed.attempts)
+            else:
+                async with system_tx(self._db) as tx:
+                    await Documents(tx).requeue(document.tenant_id, document.id)
+            del self._unsettled[document.id]
+
+    async def _run(self, claimed: list[ClaimedDocument]) -> None:
+        """A document that was in a broken run goes alone, lest it break the runs of others again."""
+        first = [one for one in claimed if one.attempts == 1]
+        again = [[one] for one in claimed if one.attempts > 1]
+        for group in [first, *again] if first else again:
+            await self._ingest({one.document.id: one for one in group})
+
+    async def _ingest(self, claimed: dict[DocumentId, ClaimedDocument]) -> None:
+        if self.pool is None:
+            self.pool = EmbedPool.open(self._sizing)
+        left, reason = dict(claimed), GAVE_UP
+        try:
+            items = [await self._sealed_item(one) for one in claimed.values()]
+            async with aclosing(ingest(items, self._sizing, self.pool, self._vectors)) as results:
+                async for result in results:
+                    one = left[result.item.document_id]
+                    if isinstance(result, EmbeddedDocument):
+                        await self._ends.finish(result)
+                    elif isinstance(result, FailedDocument):
+                        await self._ends.fail(result.item, result.reason, attempts=one.attempts)
+                    else:
+                        log.warning("ingestion.interrupted", document_id=str(one.document.id), reason=result.reason)
+                        self._unsettled[one.document.id] = (one, result.reason)
+                    del left[one.document.id]
+            for tenant_id, chatbot_id in {(item.tenant_id, item.chatbot_id) for item in items}:
+                await self._vectors.optimize(tenant_id, chatbot_id)
+        except Exception as error:
+            log.exception("ingestion.run_failed", documents=len(claimed), left=len(left), error=repr(error))
+            reason = _why(error)
+        finally:
+            self._unsettled |= {key: (one, reason) for key, one in left.items()}
+            for document_id in claimed:
+                self._in_work.pop(document_id, None)
+            self._last_work = time.monotonic()
+            if self._unsettled:
+                self.wake()
+
+    async def _sealed_item(self, claimed: ClaimedDocument) -> WorkItem:
+        """With the keys of the document's files. Raises Erased, Unavailable."""
+        item = _item(claimed)
+        if claimed.document.sealed_version is None:
+            return item
+        cipher = await keys_of(self._db, item.tenant_id)
+        return replace(item, keys=cipher.for_document(item.document_id).dumps())
+
+
+def _item(claimed: ClaimedDocument) -> WorkItem:
+    document = claimed.document
+    return WorkItem(document.tenant_id, document.chatbot_id, document.id, document.name, document.media_type)
+
+
+def _why(error: Exception) -> str:
+    """A sentence for the user, should there be no more attempts."""
+    if isinstance(error, AppError):
+        return error.message
+    if is_full(error):
+        return StorageFull.default
+    return NO_WORKER if isinstance(error, RayError) else GAVE_UP
