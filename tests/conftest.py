@@ -24,6 +24,7 @@ pytest_plugins = [
     "tests.fixtures.streams",
     "tests.fixtures.stripe_double",
     "tests.fixtures.web_server",
+    "tests.fixtures.site",
     "tests.fixtures.erasure",  # last, for it imports others
 ]
 

@@ -1,15 +1,17 @@
 """The child process that parses one file: standard input holds the bytes, standard output gets one JSON object.
 
 Run as a script by `pipelines.parsing.sandbox`, in isolated mode. The answer is one of
-`{"text", "blocks": [[start, end, page, section], ...], "pages", "language"}`, `{"failure": sentence}` and
-`{"crash": error name}`.
+`{"text", "blocks": [[start, end, page, section], ...], "pages", "language"}`, `{"read": ...}` of a reader,
+`{"failure": sentence}` and `{"crash": error name}`.
 """
 
 import json
 import os
 import resource
 import sys
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 UNSTARTED = 3
 """Exit status for a parser that cannot be imported, which is no fault of the file."""
@@ -34,6 +36,19 @@ def confine(memory_bytes: int, cpu_seconds: int) -> None:
                 raise
 
 
+def _parsing(parse: Callable[..., Any]) -> Callable[..., dict[str, object]]:
+    def run(data: bytes, limits: object) -> dict[str, object]:
+        parsed = parse(data, limits)
+        blocks = [[block.start, block.end, block.page, block.section] for block in parsed.blocks]
+        return {"text": parsed.text, "blocks": blocks, "pages": parsed.pages, "language": parsed.language}
+
+    return run
+
+
+def _reading(read: Callable[..., Any]) -> Callable[..., dict[str, object]]:
+    return lambda data, limits: {"read": read(data, limits)}
+
+
 def main(arguments: list[str]) -> int:
     media_type, limits_json = arguments
     values = json.loads(limits_json)
@@ -44,18 +59,15 @@ def main(arguments: list[str]) -> int:
     try:
         from domain.documents import IngestionFailure
         from pipelines.parsing.limits import ParseLimits
-        from pipelines.parsing.registry import load_parser
+        from pipelines.parsing.registry import PARSERS, load_parser, load_reader
 
-        parse = load_parser(media_type)
+        run = _parsing(load_parser(media_type)) if media_type in PARSERS else _reading(load_reader(media_type))
     except ImportError as error:
         sys.stderr.write(f"{error}\n")
         return UNSTARTED
     data = sys.stdin.buffer.read()
-    answer: dict[str, object]
     try:
-        parsed = parse(data, ParseLimits(**values))
-        blocks = [[block.start, block.end, block.page, block.section] for block in parsed.blocks]
-        answer = {"text": parsed.text, "blocks": blocks, "pages": parsed.pages, "language": parsed.language}
+        answer = run(data, ParseLimits(**values))
     except IngestionFailure as failure:
         answer = {"failure": str(failure)}
     except Exception as error:  # noqa: BLE001 - a parser may raise anything; the parent turns it into a sentence

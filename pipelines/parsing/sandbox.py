@@ -42,9 +42,26 @@ def parse(data: bytes, name: str, media_type: str, limits: ParseLimits | None = 
     Raises IngestionFailure with a sentence for the user when the file cannot be parsed or exceeds a limit, and
     RuntimeError when the parser itself could not be started.
     """
-    limits = limits or ParseLimits()
     if media_type not in PARSERS:
         raise IngestionFailure(UNSUPPORTED)
+    return _document(_answer(data, name, media_type, limits or ParseLimits()), name, media_type)
+
+
+def read(data: bytes, name: str, task: str, limits: ParseLimits | None = None) -> dict[str, Any]:
+    """What one of the registry's READERS answers; its values are of a hostile file and to be checked by who uses them.
+
+    Raises as `parse` does.
+    """
+    answer = _answer(data, name, task, limits or ParseLimits())
+    try:
+        fields = _told(answer, name, task)
+        return dict(fields["read"])
+    except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
+        log.warning("parser_answer_invalid", document=name, media_type=task, error=type(error).__name__)
+        raise IngestionFailure(UNREADABLE) from error
+
+
+def _answer(data: bytes, name: str, media_type: str, limits: ParseLimits) -> bytes:
     if not data:
         raise IngestionFailure(EMPTY)
     command = [sys.executable, "-I", "-X", "utf8", CHILD, media_type, json.dumps(asdict(limits))]
@@ -71,7 +88,7 @@ def parse(data: bytes, name: str, media_type: str, limits: ParseLimits | None = 
     if child.returncode:
         log.warning("parser_died", document=name, media_type=media_type, status=child.returncode)
         raise IngestionFailure(_sentence_of_death(child.returncode))
-    return _document(answer, name, media_type)
+    return answer
 
 
 def _exchange(to_child: IO[bytes], from_child: IO[bytes], data: bytes, limits: ParseLimits) -> bytes:
@@ -118,16 +135,22 @@ def _sentence_of_death(status: int) -> str:
     return {-signal.SIGXCPU: TOO_SLOW, -signal.SIGKILL: TOO_HUNGRY}.get(status, UNREADABLE)
 
 
+def _told(answer: bytes, name: str, media_type: str) -> dict[str, Any]:
+    """The fields of an answer that is neither a failure nor a crash."""
+    fields: dict[str, Any] = json.loads(answer)
+    if "failure" in fields:
+        raise IngestionFailure(str(fields["failure"])[:MAX_SENTENCE])
+    if "crash" in fields:
+        crash = str(fields["crash"])[:80]
+        log.warning("parser_crashed", document=name, media_type=media_type, error=crash)
+        raise IngestionFailure(TOO_HUNGRY if crash == "MemoryError" else UNREADABLE)
+    return fields
+
+
 def _document(answer: bytes, name: str, media_type: str) -> ParsedDocument:
     """The checked answer: a parser that a file took over must not be able to break what comes after it."""
     try:
-        fields: dict[str, Any] = json.loads(answer)
-        if "failure" in fields:
-            raise IngestionFailure(str(fields["failure"])[:MAX_SENTENCE])
-        if "crash" in fields:
-            crash = str(fields["crash"])[:80]
-            log.warning("parser_crashed", document=name, media_type=media_type, error=crash)
-            raise IngestionFailure(TOO_HUNGRY if crash == "MemoryError" else UNREADABLE)
+        fields = _told(answer, name, media_type)
         blocks = tuple(Block(*row) for row in fields["blocks"])
         parsed = ParsedDocument(fields["text"], blocks, fields["pages"], fields.get("language"))
         return _checked(parsed)

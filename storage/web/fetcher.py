@@ -1,8 +1,9 @@
 """Reads a file from an address that a customer gives, within limits, and from nowhere but the public web."""
 
 import asyncio
+import re
 import ssl
-from collections.abc import AsyncGenerator, AsyncIterator, Collection, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Collection, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 
@@ -17,9 +18,13 @@ MAX_AT_ONCE = 8
 """Of one process; others wait within their own time."""
 CONNECT_SECONDS = 5.0
 TOTAL_SECONDS = 30.0
+MAX_HEADER = 500
+_PRINTABLE = re.compile(r"[\x20-\x7e]+")
 _REDIRECTS = frozenset((301, 302, 303, 307, 308))
+AGENT = "Loquent"
+"""How robots.txt may call us."""
 _HEADERS = {
-    "User-Agent": "Loquent/0.1 (document fetch)",
+    "User-Agent": f"{AGENT}/0.1 (document fetch)",
     # A compressed answer could unpack to anything; its size would have to be watched twice.
     "Accept-Encoding": "identity",
 }
@@ -27,6 +32,8 @@ _HEADERS = {
 
 class FetchFailed(Unprocessable):
     code, default = "fetch_failed", "The address could not be read."
+    answered: int | None = None
+    """The status of an answer that was none of the wanted ones."""
 
 
 @dataclass(frozen=True)
@@ -39,6 +46,13 @@ class Fetched:
     """What the server says, without parameters, in lower case."""
     disposition: str | None
     chunks: AsyncIterator[bytes] = field(repr=False)
+    etag: str | None = None
+    last_modified: str | None = None
+    """Both as `get` takes them the next time."""
+    robots: str = ""
+    """What X-Robots-Tag says."""
+    unchanged: bool = False
+    """The file is as `etag` and `last_modified` say; there is no body."""
 
 
 class SafeFetcher:
@@ -59,21 +73,34 @@ class SafeFetcher:
         self._places = asyncio.Semaphore(MAX_AT_ONCE)
 
     @asynccontextmanager
-    async def get(self, url: str, max_bytes: int, media_types: Collection[str]) -> AsyncGenerator[Fetched, None]:
+    async def get(
+        self,
+        url: str,
+        max_bytes: int,
+        media_types: Collection[str] | None,
+        *,
+        etag: str | None = None,
+        last_modified: str | None = None,
+    ) -> AsyncGenerator[Fetched, None]:
         """`async with fetcher.get(...) as fetched`: the answer to a GET, after at most three redirects.
 
         Its body is at most `max_bytes` long. An answer whose declared type is none of `media_types` is refused; one
-        without a type is not, for the content has to be looked at anyway. Raises UnsafeAddress, FetchFailed, TooLarge,
-        UnsupportedMedia.
+        without a type is not, for the content has to be looked at anyway; with None, every type is taken. With `etag`
+        or `last_modified` of an earlier answer, the server is asked for a file that has changed since. Raises
+        UnsafeAddress, FetchFailed, TooLarge, UnsupportedMedia.
         """
+        conditions = _sendable({"If-None-Match": etag, "If-Modified-Since": last_modified})
         address = parse_address(url)
         try:
             async with asyncio.timeout(self._total_seconds), self._places, self._client() as client:
                 for _ in range(MAX_REDIRECTS + 1):
-                    async with client.stream("GET", address.url) as answer:
+                    async with client.stream("GET", address.url, headers=conditions) as answer:
                         location = answer.headers.get("location")
                         if answer.status_code not in _REDIRECTS or location is None:
-                            yield self._fetched(address, answer, max_bytes, media_types)
+                            if conditions and answer.status_code == httpx.codes.NOT_MODIFIED:
+                                yield Fetched(address, None, None, _nothing(), etag, last_modified, unchanged=True)
+                            else:
+                                yield self._fetched(address, answer, max_bytes, media_types)
                             return
                     address = address.follow(location)
                 raise FetchFailed("The address leads to another one too many times.")
@@ -93,19 +120,30 @@ class SafeFetcher:
         )
 
     def _fetched(
-        self, address: WebAddress, answer: httpx.Response, max_bytes: int, media_types: Collection[str]
+        self, address: WebAddress, answer: httpx.Response, max_bytes: int, media_types: Collection[str] | None
     ) -> Fetched:
         if answer.status_code != httpx.codes.OK:
-            raise FetchFailed(f"The address answered with status {answer.status_code}.")
+            failure = FetchFailed(f"The address answered with status {answer.status_code}.")
+            failure.answered = answer.status_code
+            raise failure
         if answer.headers.get("content-encoding", "identity").strip().lower() not in ("", "identity"):
             raise FetchFailed("The address answers in a compressed form that was not asked for.")
         media_type = answer.headers.get("content-type", "").partition(";")[0].strip().lower() or None
-        if media_type is not None and media_type not in media_types:
+        if media_types is not None and media_type is not None and media_type not in media_types:
             raise UnsupportedMedia("The address holds a kind of content that is not supported.")
         length = answer.headers.get("content-length", "")
         if length.isascii() and length.isdigit() and (len(length) > 15 or int(length) > max_bytes):
             raise _too_large(max_bytes)
-        return Fetched(address, media_type, answer.headers.get("content-disposition"), _bounded(answer, max_bytes))
+        told = _sendable({name: answer.headers.get(name) for name in ("etag", "last-modified")})
+        return Fetched(
+            address,
+            media_type,
+            answer.headers.get("content-disposition"),
+            _bounded(answer, max_bytes),
+            told.get("etag"),
+            told.get("last-modified"),
+            ", ".join(answer.headers.get_list("x-robots-tag"))[:MAX_HEADER],
+        )
 
 
 async def _bounded(answer: httpx.Response, max_bytes: int) -> AsyncIterator[bytes]:
@@ -115,6 +153,18 @@ async def _bounded(answer: httpx.Response, max_bytes: int) -> AsyncIterator[byte
         if size > max_bytes:
             raise _too_large(max_bytes)
         yield chunk
+
+
+async def _nothing() -> AsyncIterator[bytes]:
+    return
+    yield b""
+
+
+def _sendable(headers: Mapping[str, str | None]) -> dict[str, str]:
+    """Those with a value that may be kept and sent back: printable ASCII, not long."""
+    return {
+        name: value for name, value in headers.items() if value and len(value) <= MAX_HEADER and _PRINTABLE.fullmatch(value)
+    }
 
 
 def _too_large(max_bytes: int) -> TooLarge:

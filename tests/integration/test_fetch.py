@@ -2,32 +2,26 @@
 
 import asyncio
 import ssl
-from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import httpx
 import pytest
 
 from domain.errors import TooLarge, UnsupportedMedia
-from domain.web_address import UnsafeAddress, networks_of
+from domain.web_address import UnsafeAddress
 from storage.web import FetchFailed, SafeFetcher, SafeTransport, fetcher
-from tests.fixtures.web_server import LOOPBACK, TwinResolver, WebServer, response, tls_for
+from tests.fixtures.web_server import (
+    LOCAL,
+    LOOPBACK,
+    NAMES,
+    TwinResolver,
+    WebServer,
+    local_fetcher,
+    response,
+    tls_for,
+)
 
-LOCAL = networks_of(["127.0.0.0/8"])
 TYPES = {"text/plain", "text/html"}
-NAMES: dict[str, Sequence[Sequence[str]]] = {
-    "files.example": [[LOOPBACK]],
-    "inside.example": [["10.0.0.7"]],
-    "both.example": [["1.1.1.1", "10.0.0.7"]],
-    "metadata.example": [["169.254.169.254"]],
-    "mapped.example": [["::ffff:127.0.0.1"]],
-    "empty.example": [[]],
-}
-
-
-def local_fetcher(**options: Any) -> SafeFetcher:
-    return SafeFetcher(LOCAL, find=TwinResolver({**NAMES, **options.pop("names", {})}), **options)
 
 
 async def read(by: SafeFetcher, url: str, max_bytes: int = 10_000) -> bytes:

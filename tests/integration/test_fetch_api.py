@@ -10,8 +10,7 @@ from domain.ids import DocumentId, TenantId
 from storage.blobs import ORIGINAL, original_key
 from storage.postgres.tenant_keys import keys_of
 from tests.fixtures.gateway import GatewayRig, Tenant
-from tests.fixtures.web_server import WebServer, response
-from tests.integration.test_fetch import local_fetcher
+from tests.fixtures.web_server import WebServer, local_fetcher, response
 
 
 @pytest.fixture
