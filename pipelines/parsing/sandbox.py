@@ -5,8 +5,6 @@ import os
 import re
 import selectors
 import signal
-import subprocess
-import sys
 import time
 from contextlib import suppress
 from dataclasses import asdict
@@ -17,6 +15,7 @@ import structlog
 
 from domain.documents import Block, IngestionFailure, ParsedDocument
 from pipelines.parsing.child import UNSTARTED
+from pipelines.parsing.children import fork_child
 from pipelines.parsing.limits import ParseLimits
 from pipelines.parsing.registry import PARSERS
 
@@ -30,8 +29,6 @@ TOO_HUNGRY = "The file needs too much memory to be read."
 UNREADABLE = "The file could not be read; it may be damaged."
 
 CHILD = str(Path(__file__).with_name("child.py"))
-# Nothing of our own environment reaches the parser: it holds passwords and keys.
-ENVIRONMENT = {"LANG": "C.UTF-8", "PATH": "/usr/bin:/bin", "PYTHONDONTWRITEBYTECODE": "1"}
 PIECE = 256 * 1024
 MAX_SENTENCE = 300
 
@@ -64,30 +61,21 @@ def read(data: bytes, name: str, task: str, limits: ParseLimits | None = None) -
 def _answer(data: bytes, name: str, media_type: str, limits: ParseLimits) -> bytes:
     if not data:
         raise IngestionFailure(EMPTY)
-    command = [sys.executable, "-I", "-X", "utf8", CHILD, media_type, json.dumps(asdict(limits))]
-    with subprocess.Popen(
-        command,
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.DEVNULL,
-        env=ENVIRONMENT,
-        cwd="/",
-        start_new_session=True,
-    ) as child:
-        assert child.stdin is not None
-        assert child.stdout is not None
+    try:
+        child = fork_child(CHILD, media_type, json.dumps(asdict(limits)))
+    except OSError as error:
+        raise RuntimeError(f"The parser of {media_type} could not be started.") from error
+    with child:
         try:
-            answer = _exchange(child.stdin, child.stdout, data, limits)
-            child.wait(timeout=limits.wall_seconds)
-        except subprocess.TimeoutExpired:
+            answer = _exchange(child.to_child, child.from_child, data, limits)
+            status = child.wait(limits.wall_seconds)
+        except TimeoutError:
             raise IngestionFailure(TOO_SLOW) from None
-        finally:
-            _end(child)
-    if child.returncode == UNSTARTED:
+    if status == UNSTARTED:
         raise RuntimeError(f"The parser of {media_type} could not be started.")
-    if child.returncode:
-        log.warning("parser_died", document=name, media_type=media_type, status=child.returncode)
-        raise IngestionFailure(_sentence_of_death(child.returncode))
+    if status:
+        log.warning("parser_died", document=name, media_type=media_type, status=status)
+        raise IngestionFailure(_sentence_of_death(status))
     return answer
 
 
@@ -121,13 +109,6 @@ def _exchange(to_child: IO[bytes], from_child: IO[bytes], data: bytes, limits: P
                     selector.unregister(to_child)
                     with suppress(BrokenPipeError):
                         to_child.close()
-
-
-def _end(child: subprocess.Popen[bytes]) -> None:
-    if child.poll() is None:
-        with suppress(ProcessLookupError):
-            os.killpg(child.pid, signal.SIGKILL)
-        child.wait()
 
 
 def _sentence_of_death(status: int) -> str:

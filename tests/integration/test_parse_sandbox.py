@@ -4,6 +4,7 @@ import json
 import os
 import textwrap
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -11,6 +12,7 @@ import pytest
 from domain.documents import IngestionFailure, ParsedDocument
 from pipelines.parsing import sandbox
 from pipelines.parsing.child import UNSTARTED
+from pipelines.parsing.children import ENVIRONMENT
 from pipelines.parsing.limits import ParseLimits
 from pipelines.parsing.registry import CSV, DOCX, EML, HTML, JSON, MARKDOWN, PDF, PPTX, TEXT, XLSX
 from tests.fixtures import files
@@ -140,6 +142,39 @@ def test_an_answer_that_breaks_the_contract_is_refused(replaced_child: Path, ans
         sandbox.parse(b"x", "a.txt", TEXT)
 
 
+def test_every_file_has_a_new_process_of_one_template(replaced_child: Path) -> None:
+    replaced_child.write_text(
+        textwrap.dedent("""
+            import builtins, json, os, sys
+            sys.stdin.buffer.read()
+            text = f"{os.getpid()} {os.getppid()} {hasattr(builtins, 'left')} {len(os.listdir('/proc/self/fd'))}"
+            builtins.left = True
+            print(json.dumps({"text": text, "blocks": [[0, len(text), None, None]], "pages": None}))
+        """)
+    )
+    with ThreadPoolExecutor(4) as threads:
+        answers = list(threads.map(lambda number: sandbox.parse(b"x", f"{number}.txt", TEXT).text, range(12)))
+    pids, templates, left, open_files = zip(*(answer.split() for answer in answers), strict=True)
+    assert len(set(pids)) == 12
+    assert len(set(templates)) == 1
+    assert set(left) == {"False"}
+    assert set(open_files) == {"4"}  # its three streams, and the folder that it reads
+
+
+def test_files_that_are_parsed_at_the_same_time_do_not_mix() -> None:
+    with ThreadPoolExecutor(8) as threads:
+        texts = threads.map(lambda number: sandbox.parse(f"File {number}.".encode(), "a.txt", TEXT).text, range(40))
+        assert list(texts) == [f"File {number}." for number in range(40)]
+
+
+def test_a_template_that_dies_is_replaced(replaced_child: Path) -> None:
+    replaced_child.write_text("import os, signal; os.kill(os.getppid(), signal.SIGKILL); os.read(0, 1); os._exit(0)")
+    with pytest.raises(IngestionFailure):
+        sandbox.parse(b"x", "a.txt", TEXT)
+    answering(replaced_child, {"text": "abc", "blocks": [[0, 3, None, None]], "pages": None})
+    assert sandbox.parse(b"x", "a.txt", TEXT).text == "abc"
+
+
 def test_the_child_sees_nothing_of_our_environment(replaced_child: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("LOQUENT_SECRET_KEY", "a-secret")
     replaced_child.write_text(
@@ -150,4 +185,4 @@ def test_the_child_sees_nothing_of_our_environment(replaced_child: Path, monkeyp
             print(json.dumps({"text": text, "blocks": [[0, len(text), None, None]], "pages": None}))
         """)
     )
-    assert set(sandbox.parse(b"x", "a.txt", TEXT).text.split()) <= set(sandbox.ENVIRONMENT) | {"LC_CTYPE"}
+    assert set(sandbox.parse(b"x", "a.txt", TEXT).text.split()) <= set(ENVIRONMENT) | {"LC_CTYPE"}
