@@ -85,10 +85,10 @@ class Template:
                 if _receive(fate, START_SECONDS, 1) != b"+":
                     raise ConnectionResetError("the template of parsers has died")
         except OSError:
+            theirs.close()
             with child:
                 raise
         finally:
-            theirs.close()
             os.close(child_reads)
             os.close(child_writes)
         return child
