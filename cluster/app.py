@@ -16,7 +16,7 @@ from deployments.llm.engine_deployment import LlmEngine
 from deployments.llm.router_deployment import RouterReplica
 from deployments.retrieval.embedder import Embedder
 from deployments.retrieval.reranker import Reranker
-from storage.models.embedding import embedding_model_path
+from storage.models.encoder_spec import encoder_spec
 from storage.models.reranking import reranking_weights
 
 
@@ -45,7 +45,7 @@ def build(settings: Settings) -> serve.Application:
     ]
     dependencies = [
         _deployment(RouterReplica, "LlmRouter", sizing.router.options()).bind(keyless),
-        _deployment(Embedder, "Embedder", sizing.embedder.options()).bind(embedding_model_path(settings)),
+        _deployment(Embedder, "Embedder", sizing.embedder.options()).bind(encoder_spec(settings)),
         _deployment(Keeper, "Keeper", sizing.keeper.options()).bind(settings),
         *engines,
     ]

@@ -14,6 +14,8 @@ from cluster.embedded.process import port_is_free
 from cluster.ray_head import DESCRIPTORS_PER_CONNECTION, MAX_CONNECTIONS, OWN_DESCRIPTORS
 from cluster.runtime import load_state, process_of
 from configs.settings import Settings
+from storage.models.encoder_choice import load_choice, processor
+from storage.models.encoder_spec import encoder_folder
 from storage.models.store import MINILM, embedding_weights, is_prepared
 
 GIB = 1024**3
@@ -46,6 +48,7 @@ def examine(settings: Settings) -> list[Finding]:
         _local_engine(settings),
         _processor(settings),
         _models(settings),
+        _encoder(settings),
         _page(),
     ]
 
@@ -155,6 +158,26 @@ def _models(settings: Settings) -> Finding:
     return Finding(
         "Models", ready, "prepared" if ready else "not prepared yet", "`make run` prepares them at its first start."
     )
+
+
+def _encoder(settings: Settings) -> Finding:
+    """Never a fault: where nothing was tried, torch runs the model."""
+    name = "Embeddings"
+    if settings.embedding_backend == "remote":
+        return Finding(name, True, f"{settings.embedding_model}, remote")
+    choice = load_choice(encoder_folder(settings))
+    if choice is None or settings.embedding_backend == "torch":
+        return Finding(name, True, "torch")
+    asked = None if settings.embedding_backend == "auto" else settings.embedding_backend
+    best, exact = choice.best(asked), choice.trials[0]
+    others = [f"{one.name} {one.texts_per_second:.0f}/s" for one in choice.trials if one.passes and one != best]
+    refused = [one.name for one in choice.trials if not one.passes]
+    detail = f"{best.name}, {best.texts_per_second:.0f} passages a second, recall {best.recall:.3f} of {exact.name}"
+    detail += f" (also {', '.join(others)})" if others else ""
+    detail += f"; not good enough: {', '.join(refused)}" if refused else ""
+    if choice.processor != processor():
+        detail += "; measured on another processor"
+    return Finding(name, True, detail)
 
 
 def _page() -> Finding:

@@ -118,7 +118,20 @@ class Settings(BaseSettings):
     )
     models_file: Path | None = Field(None, description="Another models.yaml.")
     embedding_model: str = Field(
-        "all-MiniLM-L6-v2", description="A prepared name, or any sentence-transformers model id."
+        "all-MiniLM-L6-v2",
+        description="A prepared name, any sentence-transformers model id or folder, or a remote model's name.",
+    )
+    embedding_backend: Literal["auto", "torch", "openvino", "remote"] = Field(
+        "auto",
+        description="What runs the embedding model; `auto` takes a GPU, else the fastest that set-up found as good as "
+        "torch in float32. `remote` is an API with OpenAI's `/embeddings`.",
+    )
+    embedding_base_url: str | None = Field(None, description="That API; OPENAI_BASE_URL, else OpenAI's, when unset.")
+    embedding_api_key: SecretStr | None = Field(
+        None, description="Its key; OPENAI_API_KEY when unset and the API is that one."
+    )
+    embedding_dimension: int | None = Field(
+        None, ge=1, le=8_192, description="Length of vectors to ask the remote API for; its own when unset."
     )
     reranker_model: str | None = Field(
         None,

@@ -13,7 +13,7 @@ import numpy as np
 import ray
 
 from pipelines.work import IngestSizing
-from storage.models.embedding import EmbeddingModel, Vectors
+from storage.models.embedding import EncoderSpec, Vectors, open_encoder
 
 Batch = dict[str, Any]
 
@@ -24,13 +24,13 @@ BACKGROUND_NICENESS = 10
 class EmbedWorker:
     """A process with its own copy of the model."""
 
-    def __init__(self, weights: str, threads: int) -> None:
-        os.nice(BACKGROUND_NICENESS)
-        self._model = EmbeddingModel(weights, threads=threads)
+    def __init__(self, spec: EncoderSpec, threads: int) -> None:
+        os.nice(BACKGROUND_NICENESS)  # before the encoder starts threads, which take it over
+        self._encoder = open_encoder(spec, threads=threads, bulk=True)
 
     def embed(self, texts: list[str]) -> Vectors:
         """Unit vectors, float32 of shape (n, dimension)."""
-        return self._model.encode(texts)
+        return self._encoder.encode(texts)
 
 
 class EmbedPool:
@@ -49,7 +49,8 @@ class EmbedPool:
             max_task_retries=2,
             label_selector=sizing.label_selector,
         )
-        return cls([worker.remote(sizing.weights, sizing.embed_threads) for _ in range(sizing.embed_workers)])
+        spec = sizing.encoder or EncoderSpec(sizing.weights)
+        return cls([worker.remote(spec, sizing.embed_threads) for _ in range(sizing.embed_workers)])
 
     async def ready(self) -> None:
         """Wait until every worker has its model. Raises RayActorError when one cannot start."""

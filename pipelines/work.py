@@ -7,7 +7,7 @@ from configs.sizing import load_sizing
 from domain.documents import Chunk
 from domain.ids import ChatbotId, DocumentId, TenantId
 from pipelines.parsing.limits import ParseLimits
-from storage.models.embedding import Vectors, embedding_model_path
+from storage.models.embedding import EncoderSpec, Vectors, encoder_spec
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,7 +29,9 @@ class IngestSizing:
 
     objects_url: str
     weights: str
-    """Of the embedding model: a folder or a Hugging Face id."""
+    """Of the embedding model: a folder, a Hugging Face id, or the name of a remote one; its tokens measure chunks."""
+    encoder: EncoderSpec | None = None
+    """What makes the vectors; torch on `weights` when unset."""
     embed_workers: int = 1
     embed_threads: int = 2
     embed_cpus: float = 0.25
@@ -77,12 +79,13 @@ Result = EmbeddedDocument | FailedDocument | InterruptedDocument
 def ingest_sizing(settings: Settings) -> IngestSizing:
     """The sizing of the settings' profile: a share of the one machine, or nodes of its own on a cluster."""
     place = load_sizing(settings.profile).ingest.label_selector or None
-    weights = embedding_model_path(settings)
+    encoder = encoder_spec(settings)
     if settings.profile != "kubernetes":
-        return IngestSizing(settings.objects_url, weights, label_selector=place)
+        return IngestSizing(settings.objects_url, encoder.weights, encoder, label_selector=place)
     return IngestSizing(
         settings.objects_url,
-        weights,
+        encoder.weights,
+        encoder,
         embed_workers=2,
         embed_cpus=2.0,
         parse_cpus=1.0,

@@ -6,36 +6,33 @@ from collections import OrderedDict
 from concurrent.futures import ThreadPoolExecutor
 from contextvars import Context
 from hashlib import blake2b
-from typing import Protocol
 
 import numpy as np
+import structlog
 
-from domain.errors import Unavailable
-from storage.models.embedding import EmbeddingModel, Vectors
+from domain.errors import AppError, Unavailable
+from storage.models.embedding import EncoderSpec, TextEncoder, Vectors, open_encoder
+
+log = structlog.get_logger(__name__)
 
 MAX_BATCH = 64
 MAX_WAITING = 2_048
 STUCK_SECONDS = 60.0
 
 
-class TextEncoder(Protocol):
-    """What the embedder needs of a model."""
-
-    dimension: int
-
-    def encode(self, texts: list[str]) -> Vectors:
-        """Unit vectors, float32 of shape (n, dimension)."""
-
-
 class Embedder:
     """Texts that arrive while a batch is computed make up the next one, so that batching adds no waiting."""
 
     def __init__(
-        self, weights: str, threads: int = 2, cached_vectors: int = 4_096, encoder: TextEncoder | None = None
+        self, spec: EncoderSpec, threads: int = 2, cached_vectors: int = 4_096, encoder: TextEncoder | None = None
     ) -> None:
-        """`weights` is a folder or Hugging Face id; `threads` bounds torch; `encoder` replaces the model."""
-        self._encoder: TextEncoder = encoder or EmbeddingModel(weights, threads=threads)
-        self._encoder.encode(["warm"])
+        """`threads` bounds the encoder's own; `encoder` replaces that of `spec`."""
+        self._encoder = encoder or open_encoder(spec, threads=threads)
+        try:
+            self._encoder.encode(["warm"])
+        except AppError as error:
+            # Somebody else's API may be away while we start.
+            log.warning("embedder_not_warm", error=error.message)
         self._cache: OrderedDict[bytes, Vectors] = OrderedDict()
         self._cached_vectors = cached_vectors
         self._waiting: OrderedDict[bytes, tuple[str, asyncio.Future[Vectors]]] = OrderedDict()
@@ -104,8 +101,9 @@ class Embedder:
         for key in keys:
             _, future = self._waiting.pop(key)
             if not future.done():
-                failure = Unavailable("The question could not be read; try again.")
-                failure.__cause__ = error
+                known = isinstance(error, AppError)
+                failure = error if known else Unavailable("The question could not be read; try again.")
+                failure.__cause__ = None if known else error
                 future.set_exception(failure)
                 # Callers that were cancelled leave nobody to look at it.
                 future.exception()

