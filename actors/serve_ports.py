@@ -17,7 +17,7 @@ from actors.streams import StreamPool
 from domain.errors import AppError, InvalidInput, Unavailable
 from domain.generation import Delta, EngineTarget, GenerationRequest
 from domain.generation_codec import decode_delta, encode_request
-from domain.ports import QueryEmbedder, Reranker
+from domain.ports import DocumentChooser, QueryEmbedder, Reranker
 from domain.retrieval.codec import decode_request, encode_retrieval
 from domain.retrieval.result import Retrieval, RetrievalRequest
 from domain.retrieval.retrieve import RetrievalPorts, retrieve
@@ -91,9 +91,16 @@ class ServeReranker:
 class LanceRetriever:
     """Retriever over the chatbot's own table."""
 
-    def __init__(self, embedder: QueryEmbedder, objects_url: str, reranker: Reranker | None = None) -> None:
+    def __init__(
+        self,
+        embedder: QueryEmbedder,
+        objects_url: str,
+        documents: DocumentChooser,
+        reranker: Reranker | None = None,
+    ) -> None:
         """Without a `reranker` the order is that of the fused ranks, whatever a bot asks for."""
         self._embedder = embedder
+        self._documents = documents
         self._reranker = reranker
         self._objects_url = objects_url
         self._root = root_of(objects_url)
@@ -112,7 +119,7 @@ class LanceRetriever:
         if has_no_table(self._root, request.tenant_id, request.chatbot_id):
             return Retrieval(request.question)
         search = self._search or await self.load()
-        return await retrieve(request, RetrievalPorts(self._embedder, search, self._reranker))
+        return await retrieve(request, RetrievalPorts(self._embedder, search, self._documents, self._reranker))
 
     async def answer(self, payload: dict[str, Any]) -> AsyncGenerator[dict[str, Any], None]:
         """The same as a method of a stream server."""

@@ -34,6 +34,7 @@ from domain.turn import TurnPorts
 from storage.keys import Vault
 from storage.models.tokenizer import load_token_counter
 from storage.postgres.database import Database, system_tx, tenant_tx
+from storage.postgres.documents import StoredDocuments
 from storage.postgres.ledger import Ledger
 from storage.postgres.open_turns import OpenTurns, open_turns
 from storage.postgres.turns import Turns
@@ -106,7 +107,7 @@ class SessionHost:
         self._planner = StreamPlanner(pool, self._registry)
         self._stack.push_async_callback(self._planner.close)
         reranker = ServeReranker(settings.rerank_seconds) if settings.reranker_model else None
-        self._retriever = LanceRetriever(ServeEmbedder(), settings.objects_url, reranker)
+        self._retriever = LanceRetriever(ServeEmbedder(), settings.objects_url, StoredDocuments(self._db), reranker)
         self._generator = StreamGenerator(pool)
         self._guard = await self._stack.enter_async_context(host_checks(settings))
         replay = ReplayLog(TurnEvents(events))

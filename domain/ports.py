@@ -3,9 +3,10 @@
 from collections.abc import AsyncGenerator, Collection, Sequence
 from typing import Protocol
 
+from domain.document_filter import DocumentFilter
 from domain.documents import Passage
 from domain.generation import Delta, EngineTarget, GenerationRequest, Plan
-from domain.ids import ChatbotId, TenantId
+from domain.ids import ChatbotId, DocumentId, TenantId
 from domain.mail import Mail
 from domain.retrieval.result import Candidates, ChunkKey, ChunkQuery, Retrieval, RetrievalRequest
 
@@ -14,6 +15,13 @@ class Retriever(Protocol):
     async def retrieve(self, request: RetrievalRequest) -> Retrieval:
         """The passages that answer a question, best first, none when the documents have no answer; and how they were
         found."""
+
+
+class DocumentChooser(Protocol):
+    async def matching(
+        self, tenant_id: TenantId, chatbot_id: ChatbotId, chosen: DocumentFilter
+    ) -> Sequence[DocumentId]:
+        """Every document of the bot that passes the filter."""
 
 
 class ChunkSearch(Protocol):

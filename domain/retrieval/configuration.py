@@ -1,9 +1,12 @@
 """What a tenant can set about how a bot finds its passages."""
 
 from enum import StrEnum
-from typing import Literal
+from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+
+from domain.document_filter import DocumentFilter
+from domain.text import clean_text
 
 
 class Grounding(StrEnum):
@@ -45,5 +48,9 @@ class RetrievalConfig(BaseModel):
     )
     rewrite: Literal["off", "rules"] = Field(
         "rules", description="Search for a question that leans on earlier ones with what it leans on."
+    )
+    filters: DocumentFilter | None = Field(None, description="The only documents to answer from; null is all.")
+    section: Annotated[str, AfterValidator(clean_text)] | None = Field(
+        None, min_length=1, max_length=500, description="What the section of a passage begins with."
     )
     grounding: Grounding = Grounding.DOCUMENTS

@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 
 from domain.errors import AppError
 from domain.fusion import fuse_ranks
-from domain.ports import ChunkSearch, QueryEmbedder, Reranker
+from domain.ports import ChunkSearch, DocumentChooser, QueryEmbedder, Reranker
 from domain.retrieval.follow_up import standalone
 from domain.retrieval.near_duplicates import Wording
 from domain.retrieval.neighbours import beside, expanded
@@ -27,6 +27,8 @@ from domain.retrieval.result import (
 class RetrievalPorts:
     embedder: QueryEmbedder
     search: ChunkSearch
+    documents: DocumentChooser | None = None
+    """Whoever takes requests with filters needs one."""
     reranker: Reranker | None = None
     """None where the platform has no cross-encoder."""
 
@@ -56,6 +58,11 @@ async def retrieve(request: RetrievalRequest, ports: RetrievalPorts) -> Retrieva
     query = standalone(request.question, request.history) if config.rewrite == "rules" else None
     rewritten, query = query is not None, query or request.question
     clock.mark("rewrite")
+    documents = None
+    if config.filters is not None and not config.filters.empty:
+        assert ports.documents is not None
+        documents = await ports.documents.matching(request.tenant_id, request.chatbot_id, config.filters)
+        clock.mark("filter")
     vector = None
     if config.mode != "text":
         [vector] = await ports.embedder.embed([query])
@@ -67,6 +74,8 @@ async def retrieve(request: RetrievalRequest, ports: RetrievalPorts) -> Retrieva
             max(config.candidates, config.top_k),
             vector=vector,
             text=None if config.mode == "vector" else query,
+            documents=documents,
+            section=config.section,
         )
     )
     clock.mark("search")
@@ -90,6 +99,7 @@ async def retrieve(request: RetrievalRequest, ports: RetrievalPorts) -> Retrieva
         dropped=(*rest, *dropped),
         rewritten=rewritten,
         reranking=reranking,
+        documents=None if documents is None else len(documents),
         timings=clock.ended(),
     )
 

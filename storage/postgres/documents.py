@@ -11,7 +11,7 @@ from domain.document_filter import DocumentFilter, Metadata
 from domain.documents import Document, DocumentStatus
 from domain.errors import NotFound
 from domain.ids import ChatbotId, DocumentId, TenantId, new_uuid
-from storage.postgres.database import Transaction, fetch_all, fetch_one
+from storage.postgres.database import Database, Transaction, fetch_all, fetch_one, tenant_tx
 from storage.postgres.queries import load
 
 _SQL = load("documents")
@@ -22,6 +22,17 @@ class ClaimedDocument:
     document: Document
     attempts: int
     """How often it was claimed, this time included."""
+
+
+class StoredDocuments:
+    """The DocumentChooser over the rows."""
+
+    def __init__(self, db: Database) -> None:
+        self._db = db
+
+    async def matching(self, tenant_id: TenantId, chatbot_id: ChatbotId, chosen: DocumentFilter) -> list[DocumentId]:
+        async with tenant_tx(self._db, tenant_id) as tx:
+            return await Documents(tx).matching(tenant_id, chatbot_id, chosen)
 
 
 class Documents:

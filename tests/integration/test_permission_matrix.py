@@ -28,6 +28,7 @@ BODIES: dict[tuple[str, str], dict[str, Any]] = {
     ("post", "/knowledgebase/{chatbot_id}/fetch"): {"json": {"url": "http://10.0.0.1/"}},
     ("patch", "/knowledgebase/{chatbot_id}/documents/{document_id}"): {"json": {"name": "b.txt"}},
     ("get", "/knowledgebase/{chatbot_id}/documents/{document_id}/passage"): {"params": {"start": 0, "end": 1}},
+    ("post", "/chatbots/{chatbot_id}/retrieve"): {"json": {"question": "How long?"}},
     ("patch", "/tenant/security"): {"json": {"require_mfa": False}},
     ("post", "/auth/oidc/{provider}/link"): {"json": {}},
     ("post", "/reviews/{review_id}/approve"): {"json": {}},
