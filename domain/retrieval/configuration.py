@@ -28,11 +28,18 @@ class RetrievalConfig(BaseModel):
     candidates: int = Field(
         default=30, ge=1, le=200, description="Passages that each search offers to fusion and reranking."
     )
-    rrf_k: int = Field(default=60, ge=1, le=1_000, description="The constant of reciprocal rank fusion.")
+    rrf_k: int = Field(default=10, ge=1, le=1_000, description="The constant of reciprocal rank fusion.")
     vector_weight: float = Field(default=1.0, ge=0.0, le=10.0)
-    text_weight: float = Field(default=1.0, ge=0.0, le=10.0)
+    text_weight: float = Field(default=1.5, ge=0.0, le=10.0)
     min_score: float = Field(
-        default=0.3, ge=0.0, le=1.0, description="Cosine similarity below which a passage does not count."
+        default=0.2, ge=0.0, le=1.0, description="Cosine similarity below which a passage does not count."
+    )
+    min_relevance: float = Field(
+        default=0.4,
+        ge=0.0,
+        le=1.0,
+        description="How sure it must be that the documents answer at all, by the similarity of the best passages and"
+        " the words they share with the question; 0 lets everything through.",
     )
     rerank: Literal["off", "on"] = Field(
         "off", description="Order the candidates by the platform's cross-encoder, where it has one."

@@ -1,4 +1,4 @@
-"""One retrieval, pure: rewrite → filter → embed → search → fuse → rerank → collapse → expand."""
+"""One retrieval, pure: rewrite → filter → embed → search → fuse → judge → rerank → collapse → expand."""
 
 import time
 from collections.abc import Sequence
@@ -10,6 +10,7 @@ from domain.ports import ChunkSearch, DocumentChooser, QueryEmbedder, Reranker
 from domain.retrieval.follow_up import standalone
 from domain.retrieval.near_duplicates import Wording
 from domain.retrieval.neighbours import beside, expanded
+from domain.retrieval.relevance import JUDGED, relevance, shared_words
 from domain.retrieval.result import (
     Candidates,
     ChunkKey,
@@ -81,6 +82,11 @@ async def retrieve(request: RetrievalRequest, ports: RetrievalPorts) -> Retrieva
     clock.mark("search")
     ranked, dropped = _fused(request, candidates, has_vector=vector is not None)
     clock.mark("fuse")
+    sure = _relevance(query, ranked[:JUDGED])
+    clock.mark("judge")
+    if sure is not None and sure < config.min_relevance:
+        dropped = (*(replace(found, fate=Fate.NOT_RELEVANT) for found in ranked), *dropped)
+        ranked = ()
     reranking = Reranking.OFF
     if config.rerank == "on" and ranked:
         ranked, reranking = await _reranked(query, ranked, ports.reranker)
@@ -99,6 +105,7 @@ async def retrieve(request: RetrievalRequest, ports: RetrievalPorts) -> Retrieva
         dropped=(*rest, *dropped),
         rewritten=rewritten,
         reranking=reranking,
+        relevance=sure,
         documents=None if documents is None else len(documents),
         timings=clock.ended(),
     )
@@ -167,3 +174,11 @@ def _collapsed(
 
 def _alike(wording: Wording | None, other: Wording | None, threshold: float | None) -> bool:
     return wording is not None and other is not None and wording.resembles(other, threshold or 1.0)
+
+
+def _relevance(query: str, best: Sequence[Found]) -> float | None:
+    if not best:
+        return None
+    similarities = [found.scores.similarity for found in best if found.scores.similarity is not None]
+    shared = shared_words(query, (found.passage.text for found in best))
+    return round(relevance(max(similarities, default=None), shared), 4)

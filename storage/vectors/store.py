@@ -172,7 +172,12 @@ class VectorStore:
         Empty for a bot without documents. Raises ValueError for a vector that cannot be one of this model.
         """
         config = RetrievalConfig(
-            top_k=top_k, candidates=max(4 * top_k, 20), min_score=min_score, near_duplicates=None, rewrite="off"
+            top_k=top_k,
+            candidates=max(4 * top_k, 20),
+            min_score=min_score,
+            min_relevance=0.0,
+            near_duplicates=None,
+            rewrite="off",
         )
         given = _Given(np.asarray(vector, dtype=np.float32).tolist())
         request = RetrievalRequest(tenant_id, chatbot_id, question, config)

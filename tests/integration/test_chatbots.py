@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 
 from configs.tables import load_plans
+from domain.retrieval.configuration import RetrievalConfig
 from storage.postgres.database import tenant_tx
 from tests.fixtures.gateway import GatewayRig
 
@@ -16,7 +17,7 @@ async def test_a_bot_begins_with_the_given_fields_and_defaults_for_the_rest(rig:
     assert made.status_code == 201
     bot = made.json()
     assert (bot["name"], bot["version"], bot["config"]["tone"]) == ("Helper", 1, "dry")
-    assert bot["config"]["retrieval"] == {"top_k": 3, "min_score": 0.3, "grounding": "documents"}
+    assert RetrievalConfig.model_validate(bot["config"]["retrieval"]) == RetrievalConfig(top_k=3)
     assert (await tenant.get(f"/chatbots/{bot['id']}")).json() == bot
     assert (await tenant.get("/chatbots")).json() == {"items": [bot]}
 

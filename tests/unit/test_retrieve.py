@@ -41,11 +41,11 @@ async def test_every_candidate_has_its_scores_and_its_fate() -> None:
     assert ordinals(result.kept) == [1, 0]
     best = result.kept[0]
     assert (best.scores.vector_rank, best.scores.text_rank, best.scores.bm25) == (2, 1, 2.0)
-    assert best.scores.fused == best.passage.score == pytest.approx(1 / 62 + 1 / 61)
+    assert best.scores.fused == best.passage.score == pytest.approx(1 / 12 + 1.5 / 11)
     assert fates(result) == {0: Fate.KEPT, 1: Fate.KEPT, 2: Fate.BEYOND_TOP_K, 3: Fate.BELOW_MIN_SCORE}
     assert result.query == "blue fifty"
     assert not result.rewritten
-    assert set(result.timings) == {"rewrite", "embed", "search", "fuse", "collapse", "total"}
+    assert set(result.timings) == {"rewrite", "embed", "search", "fuse", "collapse", "judge", "total"}
 
 
 async def test_modes_ask_only_for_what_they_need() -> None:
