@@ -1,4 +1,4 @@
-"""Relays the outbox to the event log and runs its consumers; anchors the audit log, mails, seals what is in clear."""
+"""Relays the outbox to the event log and runs its consumers; anchors the audit log, mails, seals, evaluates."""
 
 import asyncio
 from collections.abc import Sequence
@@ -11,6 +11,8 @@ import ray.exceptions
 import structlog
 
 from actors.audit_anchors import MAX_HEADS, anchor_heads
+from actors.evaluation_task import ray_runner
+from actors.evaluator import EVERY_SECONDS, Evaluator
 from actors.loops import repeat, run_until_closed
 from actors.mail_sender import MailSender
 from actors.resealing import reseal
@@ -18,6 +20,7 @@ from billing.account import StripeAccount
 from billing.inbox import process_inbox
 from configs.logs import configure_logs
 from configs.settings import Settings
+from configs.sizing import load_sizing
 from domain.audit_anchor import KEY_PURPOSE
 from domain.errors import Unavailable
 from domain.events import EventKind, OutboxEvent
@@ -70,9 +73,13 @@ class OutboxRelay:
             if self._settings.smtp_url is None and self._settings.profile == "kubernetes":
                 log.warning("mail.goes_to_files", folder=str(self._settings.mail_dir))
             mail = MailSender(self._db, open_mailer(self._settings), self._settings.page_url)
+            runner = ray_runner(self._settings, self._database_urls)
+            evaluator = Evaluator(self._db, runner, load_sizing(self._settings.profile).evaluation.count)
+            self._stack.push_async_callback(evaluator.close)
             run_until_closed(
                 self._stack,
                 repeat("relay", self._relay, 0.25),
+                repeat("evaluations", evaluator.work, EVERY_SECONDS),
                 repeat("mail", mail.send_due, 1),
                 repeat("relay-again", self._publish_again, 2),
                 repeat("relay-trim", self._trim, 3600),

@@ -21,7 +21,15 @@ log = structlog.get_logger()
 SETTLE_SECONDS = 25 * 3_600.0
 """An older key is kept for so long after the last value was sealed with it: Redis keeps answers for a day."""
 Step = Callable[[Resealing, tuple[UUID, int]], Awaitable[Batch]]
-TABLES: tuple[Step, ...] = (Resealing.messages, Resealing.citations, Resealing.sessions, Resealing.feedback)
+TABLES: tuple[Step, ...] = (
+    Resealing.messages,
+    Resealing.citations,
+    Resealing.sessions,
+    Resealing.feedback,
+    Resealing.questions,
+    Resealing.expected_passages,
+    Resealing.results,
+)
 
 
 class Files(Protocol):

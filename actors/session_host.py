@@ -129,6 +129,7 @@ class SessionHost:
             "watch": self._announcements.watch,
             "erase": self._erase,
             "retrieve": self._retriever.answer,
+            "spend": self._spend,
         }
         server = await StreamServer.open(methods, secret=secret, host=host)
         self._stack.push_async_callback(server.close)
@@ -203,6 +204,13 @@ class SessionHost:
         stopped = await actor.let_go(sessions) if actor is not None else 0
         self._announcements.erased(tenant_id, sessions)
         yield {"stopped": stopped}
+
+    async def _spend(self, payload: dict[str, Any]) -> AsyncGenerator[dict[str, Any], None]:
+        """Count tokens that were used beside the turns; who is not active here counts from the ledger later."""
+        actor = self._tenants.get(TenantId(_uuid(payload["tenant_id"])))
+        if actor is not None:
+            actor.spend(int(payload["tokens"]))
+        yield {}
 
     async def _actor(self, payload: dict[str, Any]) -> TenantActor:
         """The tenant's live object, activated on first use."""

@@ -126,6 +126,10 @@ class TenantActor:
         # At once: each asks Redis, and waits for its answer when it hangs.
         return sum(await asyncio.gather(*(self._adopt(turn) for turn in turns if turn.id not in self._recent)))
 
+    def spend(self, tokens: int) -> None:
+        """Count tokens of the month that no turn here used."""
+        self._budget.settle(0, tokens)
+
     def runs(self, turn_id: TurnId) -> bool:
         return turn_id in self._recent
 

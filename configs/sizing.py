@@ -120,6 +120,8 @@ class Sizing(Table):
     supervisor: ActorSizing
     ingest: Placed
     """Where Ray Data runs its tasks."""
+    evaluation: ActorSizing
+    """Evaluations that run at once, and what each books while it does."""
 
     @model_validator(mode="after")
     def _fixed_gateway(self) -> Self:

@@ -16,6 +16,9 @@ VisitorId = NewType("VisitorId", UUID)
 SignInId = NewType("SignInId", UUID)
 ApiKeyId = NewType("ApiKeyId", UUID)
 JobId = NewType("JobId", UUID)
+QuestionSetId = NewType("QuestionSetId", UUID)
+QuestionId = NewType("QuestionId", UUID)
+EvaluationId = NewType("EvaluationId", UUID)
 
 
 def new_uuid() -> UUID:

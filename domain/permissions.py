@@ -16,6 +16,8 @@ class Permission(StrEnum):
     CHATBOTS_READ = "chatbots.read"
     CHATBOTS_WRITE = "chatbots.write"
     CHATBOTS_SECRETS = "chatbots.secrets"
+    CHATBOTS_GATE = "chatbots.gate"
+    """Set what a draft has to reach, and publish one that does not."""
     DOCUMENTS_READ = "documents.read"
     DOCUMENTS_WRITE = "documents.write"
     CONVERSATIONS_READ = "conversations.read"
@@ -35,6 +37,9 @@ class Permission(StrEnum):
     """Invite, change and remove people; what concerns owners is for owners only."""
     REVIEWS_READ = "reviews.read"
     REVIEWS_DECIDE = "reviews.decide"
+    EVALUATIONS_READ = "evaluations.read"
+    EVALUATIONS_RUN = "evaluations.run"
+    """Make question sets too; those drawn from conversations are for who may read conversations."""
 
 
 P = Permission
@@ -52,8 +57,10 @@ PERMISSIONS: Mapping[Role, frozenset[Permission]] = MappingProxyType(
             P.CONVERSATIONS_REPLY,
             P.CONVERSATIONS_DELETE,
             P.FEEDBACK_WRITE,
+            P.EVALUATIONS_READ,
+            P.EVALUATIONS_RUN,
         },
-        Role.ANALYST: _READER | {P.ANALYTICS_READ},
+        Role.ANALYST: _READER | {P.ANALYTICS_READ, P.EVALUATIONS_READ},
         Role.AGENT: _READER | {P.CONVERSATIONS_REPLY, P.FEEDBACK_WRITE, P.REVIEWS_DECIDE},
         Role.BILLING: frozenset((P.BILLING_READ, P.BILLING_MANAGE)),
     }

@@ -3,7 +3,7 @@
 from dataclasses import dataclass, field
 from typing import Protocol
 
-from domain.ids import DocumentId, JobId, MessageId, SessionId, TenantId, TurnId
+from domain.ids import DocumentId, EvaluationId, JobId, MessageId, QuestionId, SessionId, TenantId, TurnId
 
 KEY_BYTES = 32
 
@@ -77,3 +77,16 @@ def source_place(job_id: JobId) -> str:
 
 def file_place(document_id: DocumentId, name: str) -> str:
     return f"file|{document_id}|{name}"
+
+
+def question_place(question_id: QuestionId) -> str:
+    """Of a question in a question set, with its history and expected answers."""
+    return f"question|{question_id}"
+
+
+def expected_place(question_id: QuestionId, position: int) -> str:
+    return f"expected|{question_id}|{position}"
+
+
+def result_place(evaluation_id: EvaluationId, question_id: QuestionId) -> str:
+    return f"result|{evaluation_id}|{question_id}"

@@ -12,11 +12,13 @@ from uuid import UUID
 
 from domain.errors import NotFound
 from domain.exports import FORMAT, Export, ExportKind
-from domain.ids import DocumentId, MessageId, SessionId
+from domain.ids import DocumentId, EvaluationId, MessageId, QuestionId, SessionId
 from storage.blobs import ORIGINAL, BlobStore, original_key
 from storage.keys import TenantCipher
 from storage.postgres.database import Database, system_tx
+from storage.postgres.evaluations import answer_of
 from storage.postgres.exports import ExportFiles
+from storage.postgres.question_sets import expected_texts, question_fields
 from storage.postgres.sealed_columns import citation_of, comment_of, content_of, title_of
 from storage.postgres.tenant_keys import keys_of
 
@@ -82,6 +84,14 @@ def _revealed(cipher: TenantCipher, name: str, row: dict[str, Any]) -> dict[str,
             session, message = SessionId(UUID(row["session_id"])), MessageId(UUID(row["message_id"]))
             found = citation_of(cipher, session, message, {**row, "sealed": sealed})
             row |= {"document_name": found.document_name, "section": found.section, "snippet": found.snippet}
+        case "evaluation_questions":
+            row |= question_fields(cipher, QuestionId(UUID(row["id"])), sealed)
+        case "expected_passages":
+            place = {**row, "question_id": UUID(row["question_id"]), "sealed": sealed}
+            row["document_name"], row["snippet"] = expected_texts(cipher, place)
+        case "evaluation_results":
+            evaluation, question = EvaluationId(UUID(row["evaluation_id"])), QuestionId(UUID(row["question_id"]))
+            row["answer"] = answer_of(cipher, evaluation, question, sealed)
     return row
 
 

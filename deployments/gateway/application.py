@@ -14,6 +14,7 @@ from deployments.gateway import (
     chatbot_routes,
     consent_routes,
     erasure_routes,
+    evaluation_routes,
     export_routes,
     feedback_routes,
     fetch_routes,
@@ -27,6 +28,8 @@ from deployments.gateway import (
     oidc_routes,
     password_routes,
     platform_routes,
+    publish_routes,
+    question_set_routes,
     retrieval_routes,
     review_routes,
     session_routes,
@@ -48,7 +51,7 @@ from deployments.gateway.request_context import RequestContext
 from deployments.gateway.services import GatewayServices
 from deployments.gateway.socket_door import SocketDoor
 
-UPLOADS = re.compile(r"/knowledgebase/[^/]*/upload")
+UPLOADS = re.compile(r"/knowledgebase/[^/]*/upload|/chatbots/[^/]*/question-sets/[^/]*/upload")
 """Read as they arrive, by the route itself."""
 EXPOSED_HEADERS = (
     "Idempotency-Replayed",
@@ -84,6 +87,9 @@ def build_app(services: GatewayServices, *, behind_serve: bool = False) -> FastA
         oidc_routes,
         tenant_routes,
         chatbot_routes,
+        publish_routes,
+        question_set_routes,
+        evaluation_routes,
         knowledge_routes,
         retrieval_routes,
         job_routes,

@@ -20,10 +20,12 @@ from domain.erasure import ErasureKind
 from domain.events import EventKind
 from domain.ids import ChatbotId
 from domain.permissions import Permission
+from domain.publishing import GateInTheWay, same_answers
 from domain.tenancy import Principal
 from storage.postgres.audit import Audit
 from storage.postgres.chatbots import Chatbots
 from storage.postgres.database import tenant_tx
+from storage.postgres.drafts import Drafts
 from storage.postgres.erased_rows import erase
 from storage.postgres.outbox import Outbox
 
@@ -102,12 +104,15 @@ async def delete_chatbot(chatbot_id: UUID, services: Services, principal: Writer
 async def put_config(
     chatbot_id: UUID, body: dict[str, Any], services: Services, principal: Writer, origin: CurrentOrigin
 ) -> ChatbotModel:
-    """Change the fields that are given; every call makes a new version."""
+    """Change the fields that are given; every call makes a new version. With a publish gate, what changes answers is
+    refused: it goes by a draft."""
     async with tenant_tx(services.db, principal.tenant_id) as tx:
         chatbots = Chatbots(tx)
         await chatbots.lock(principal.tenant_id, ChatbotId(chatbot_id))
         present = await chatbots.get(principal.tenant_id, ChatbotId(chatbot_id))
         config = merged_config(services, present.config, body)
+        if not same_answers(present.config, config) and await Drafts(tx, principal.tenant_id, present.id).gate():
+            raise GateInTheWay
         bot = await chatbots.add_version(present, config)
         # Which fields, not what they say: a prompt may hold anything.
         details: Details = {"version": bot.version, "fields": sorted(body)}

@@ -44,7 +44,7 @@ Writer = Annotated[Principal, require(Permission.DOCUMENTS_WRITE)]
 
 AROUND_CHARS = 600
 MAX_PASSAGE_CHARS = 20_000
-_MULTIPART = {
+MULTIPART = {
     "requestBody": {
         "required": True,
         "content": {
@@ -64,7 +64,7 @@ _MULTIPART = {
 }
 
 
-@router.post("/knowledgebase/{chatbot_id}/upload", status_code=202, openapi_extra=_MULTIPART)
+@router.post("/knowledgebase/{chatbot_id}/upload", status_code=202, openapi_extra=MULTIPART)
 async def upload_documents(
     chatbot_id: UUID,
     request: Request,

@@ -59,6 +59,14 @@ class Chatbots:
             for row in rows
         ]
 
+    async def version(self, tenant_id: TenantId, chatbot_id: ChatbotId, version: int) -> ConfigVersion:
+        """Raises NotFound."""
+        values = {"tenant_id": tenant_id, "chatbot_id": chatbot_id, "version": version}
+        row = await fetch_one(self._tx, _SQL["version"], **values)
+        if row is None:
+            raise NotFound("The chatbot has no such version.")
+        return ConfigVersion(row["version"], ChatbotConfig.model_validate(row["config"]), row["created_at"])
+
     async def _insert_config(
         self, tenant_id: TenantId, chatbot_id: ChatbotId, version: int, config: ChatbotConfig
     ) -> None:

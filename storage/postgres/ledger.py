@@ -65,3 +65,15 @@ class Ledger:
             completion=[int(one["completion_tokens"]) for one in payloads],
             cost=[int(one["cost_micro"]) for one in payloads],
         )
+
+    async def add_today(self, tenant_id: TenantId, chatbot_id: ChatbotId, usage: Usage, cost_micro: int) -> None:
+        """Add what an evaluation used to the sums of today (UTC): tokens, and no turn."""
+        await execute(
+            self._tx,
+            _SQL["add_today"],
+            tenant_id=tenant_id,
+            chatbot_id=chatbot_id,
+            prompt_tokens=usage.prompt_tokens,
+            completion_tokens=usage.completion_tokens,
+            cost_micro=cost_micro,
+        )

@@ -1,10 +1,14 @@
 """Rows in clear, from before encryption, and rows of an older key: sealed with the key of today, batch by batch."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
 
+from psycopg.rows import DictRow
+
 from domain.ids import DocumentId, TenantId
+from domain.sealing import expected_place, question_place, result_place
 from storage.keys import TenantCipher
 from storage.postgres.database import Transaction, fetch_all, fetch_one, queue
 from storage.postgres.queries import load
@@ -92,6 +96,21 @@ class Resealing:
             )
         return self._batch([(row["id"], 0) for row in rows])
 
+    async def questions(self, after: tuple[UUID, int]) -> Batch:
+        return await self._anew("question", after, ("id",), lambda row: question_place(row["id"]))
+
+    async def expected_passages(self, after: tuple[UUID, int]) -> Batch:
+        names = ("question_id", "position")
+        return await self._anew(
+            "expected", after, names, lambda row: expected_place(row["question_id"], row["position"])
+        )
+
+    async def results(self, after: tuple[UUID, int]) -> Batch:
+        names = ("evaluation_id", "question_id")
+        return await self._anew(
+            "result", after, names, lambda row: result_place(row["evaluation_id"], row["question_id"])
+        )
+
     async def lock_document(self, after: UUID) -> StaleDocument | None:
         """The next document whose files are to be sealed, held until the transaction ends."""
         row = await fetch_one(
@@ -117,6 +136,19 @@ class Resealing:
         """Whether nothing needs an older version any more, and none has been used for `seconds`."""
         row = await fetch_one(self._tx, _SQL["settled"], **self._values, number=self._number, seconds=seconds)
         return row is not None and bool(row["settled"])
+
+    async def _anew(
+        self, noun: str, after: tuple[UUID, int], names: tuple[str, ...], place_of: Callable[[DictRow], str]
+    ) -> Batch:
+        """Of a table that was never in clear; `names` are its key beside the tenant."""
+        values = {"after": after[0], "after_position": after[1]}
+        plural = noun if noun == "expected" else f"{noun}s"
+        rows, cipher = await self._stale(f"stale_{plural}", **values), self._cipher
+        for row in rows:
+            place = place_of(row)
+            sealed = cipher.seal(place, cipher.open(place, row["sealed"]))
+            await self._put(f"put_{noun}", sealed=sealed, before=row["sealed"], **{name: row[name] for name in names})
+        return self._batch([(row[names[0]], row.get("position", 0)) for row in rows])
 
     async def _stale(self, name: str, **values: Any) -> list[Any]:
         return await fetch_all(self._tx, _SQL[name], **self._values, limit=self._limit, **values)

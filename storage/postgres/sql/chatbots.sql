@@ -37,3 +37,8 @@ from chatbot_configs
 where tenant_id = %(tenant_id)s and chatbot_id = %(chatbot_id)s
 order by version desc
 limit %(limit)s;
+
+-- name: version
+select version, config, created_at
+from chatbot_configs
+where tenant_id = %(tenant_id)s and chatbot_id = %(chatbot_id)s and version = %(version)s;

@@ -122,6 +122,31 @@ select
         as ingestion_job_items,
     (select count(*) from chatbot_configs where tenant_id = %(tenant_id)s and chatbot_id = any(%(chatbots)s::uuid[]))
         as chatbot_configs,
+    (select count(*) from chatbot_drafts where tenant_id = %(tenant_id)s and chatbot_id = any(%(chatbots)s::uuid[]))
+        as chatbot_drafts,
+    (select count(*) from publish_gates where tenant_id = %(tenant_id)s and chatbot_id = any(%(chatbots)s::uuid[]))
+        as publish_gates,
+    (select count(*) from question_sets where tenant_id = %(tenant_id)s and chatbot_id = any(%(chatbots)s::uuid[]))
+        as question_sets,
+    (select count(*) from evaluation_questions q
+     join question_sets s on s.tenant_id = q.tenant_id and s.id = q.question_set_id
+     where q.tenant_id = %(tenant_id)s
+       and (q.session_id = any(%(sessions)s::uuid[]) or s.chatbot_id = any(%(chatbots)s::uuid[])))
+        as evaluation_questions,
+    (select count(*) from expected_passages p
+     join evaluation_questions q on q.tenant_id = p.tenant_id and q.id = p.question_id
+     join question_sets s on s.tenant_id = q.tenant_id and s.id = q.question_set_id
+     where p.tenant_id = %(tenant_id)s
+       and (p.document_id = any(%(documents)s::uuid[]) or q.session_id = any(%(sessions)s::uuid[])
+            or s.chatbot_id = any(%(chatbots)s::uuid[]))) as expected_passages,
+    (select count(*) from evaluations where tenant_id = %(tenant_id)s and chatbot_id = any(%(chatbots)s::uuid[]))
+        as evaluations,
+    (select count(*) from evaluation_results r
+     join evaluations e on e.tenant_id = r.tenant_id and e.id = r.evaluation_id
+     join evaluation_questions q on q.tenant_id = r.tenant_id and q.id = r.question_id
+     where r.tenant_id = %(tenant_id)s
+       and (q.session_id = any(%(sessions)s::uuid[]) or e.chatbot_id = any(%(chatbots)s::uuid[])))
+        as evaluation_results,
     (select count(*) from chatbots where tenant_id = %(tenant_id)s and id = any(%(chatbots)s::uuid[])) as chatbots;
 
 -- name: delete_sessions

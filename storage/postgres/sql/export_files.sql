@@ -32,6 +32,12 @@ join messages m on m.tenant_id = f.tenant_id and m.id = f.message_id
 join sessions s on s.tenant_id = m.tenant_id and s.id = m.session_id
 where f.tenant_id = %(tenant_id)s and s.visitor_id = %(subject)s order by f.message_id
 
+-- name: visitor_evaluation_questions
+select q.id, q.session_id, q.rating, q.sealed, q.created_at
+from evaluation_questions q
+join sessions s on s.tenant_id = q.tenant_id and s.id = q.session_id
+where q.tenant_id = %(tenant_id)s and s.visitor_id = %(subject)s order by q.id
+
 -- name: member_user
 select id, email::text as email, created_at from users where id = %(subject)s
 
@@ -68,6 +74,36 @@ select id, name, version, created_at, updated_at from chatbots where tenant_id =
 -- name: tenant_chatbot_configs
 select chatbot_id, version, config, created_at from chatbot_configs
 where tenant_id = %(tenant_id)s order by chatbot_id, version
+
+-- name: tenant_chatbot_drafts
+select chatbot_id, base_version, config, updated_at from chatbot_drafts
+where tenant_id = %(tenant_id)s order by chatbot_id
+
+-- name: tenant_publish_gates
+select chatbot_id, question_set_id, mode, rules, updated_at from publish_gates
+where tenant_id = %(tenant_id)s order by chatbot_id
+
+-- name: tenant_question_sets
+select id, chatbot_id, name, revision, created_at, updated_at from question_sets
+where tenant_id = %(tenant_id)s order by id
+
+-- name: tenant_evaluation_questions
+select id, question_set_id, source, rating, answerable, session_id, sealed, created_at from evaluation_questions
+where tenant_id = %(tenant_id)s order by id
+
+-- name: tenant_expected_passages
+select question_id, position, document_id, span_start, span_end, sealed from expected_passages
+where tenant_id = %(tenant_id)s order by question_id, position
+
+-- name: tenant_evaluations
+select id, chatbot_id, question_set_id, revision, mode, version, config, state, reason, questions, summary,
+       requested_by, requested_at, started_at, finished_at
+from evaluations where tenant_id = %(tenant_id)s order by id
+
+-- name: tenant_evaluation_results
+select evaluation_id, question_id, scores, passages, sealed, error, model, prompt_tokens, completion_tokens,
+       cached_tokens, cost_micro, retrieval_ms, total_ms, created_at
+from evaluation_results where tenant_id = %(tenant_id)s order by evaluation_id, question_id
 
 -- name: tenant_documents
 select id, chatbot_id, name, media_type, size, content_hash, status, reason, pages, chunks, sealed_version,

@@ -36,6 +36,16 @@ set turns = usage_daily.turns + excluded.turns,
     completion_tokens = usage_daily.completion_tokens + excluded.completion_tokens,
     cost_micro = usage_daily.cost_micro + excluded.cost_micro;
 
+-- name: add_today
+-- Tokens that no turn of a conversation used.
+insert into usage_daily (tenant_id, day, chatbot_id, prompt_tokens, completion_tokens, cost_micro)
+values (%(tenant_id)s, (now() at time zone 'utc')::date, %(chatbot_id)s, %(prompt_tokens)s, %(completion_tokens)s,
+        %(cost_micro)s)
+on conflict (tenant_id, day, chatbot_id) do update
+set prompt_tokens = usage_daily.prompt_tokens + excluded.prompt_tokens,
+    completion_tokens = usage_daily.completion_tokens + excluded.completion_tokens,
+    cost_micro = usage_daily.cost_micro + excluded.cost_micro;
+
 -- name: daily
 select day, chatbot_id, turns, prompt_tokens, completion_tokens, cost_micro
 from usage_daily

@@ -65,6 +65,44 @@ update feedback set comment = '', sealed_comment = %(sealed)s
 where tenant_id = %(tenant_id)s and message_id = %(id)s and sealed_comment is not distinct from %(before)s
   and comment = %(comment)s;
 
+-- name: stale_questions
+select id, sealed
+from evaluation_questions
+where tenant_id = %(tenant_id)s and id > %(after)s and substring(sealed from 2 for 4) <> %(version)s
+order by id
+limit %(limit)s;
+
+-- name: put_question
+update evaluation_questions set sealed = %(sealed)s
+where tenant_id = %(tenant_id)s and id = %(id)s and sealed = %(before)s;
+
+-- name: stale_expected
+select question_id, position, sealed
+from expected_passages
+where tenant_id = %(tenant_id)s and (question_id, position) > (%(after)s, %(after_position)s)
+  and substring(sealed from 2 for 4) <> %(version)s
+order by question_id, position
+limit %(limit)s;
+
+-- name: put_expected
+update expected_passages set sealed = %(sealed)s
+where tenant_id = %(tenant_id)s and question_id = %(question_id)s and position = %(position)s
+  and sealed = %(before)s;
+
+-- name: stale_results
+-- What was opened leaves the list, so each batch begins anew.
+select evaluation_id, question_id, sealed
+from evaluation_results
+where tenant_id = %(tenant_id)s and evaluation_id >= %(after)s and sealed is not null
+  and substring(sealed from 2 for 4) <> %(version)s
+order by evaluation_id, question_id
+limit %(limit)s;
+
+-- name: put_result
+update evaluation_results set sealed = %(sealed)s
+where tenant_id = %(tenant_id)s and evaluation_id = %(evaluation_id)s and question_id = %(question_id)s
+  and sealed = %(before)s;
+
 -- name: lock_stale_document
 -- The next one that nobody works on; its row is held while its files are written.
 select id, sealed_version
@@ -91,5 +129,11 @@ select exists (select from tenant_keys
                    and substring(sealed_title from 2 for 4) <> %(version)s)
    and not exists (select from feedback where tenant_id = %(tenant_id)s
                    and substring(sealed_comment from 2 for 4) <> %(version)s)
+   and not exists (select from evaluation_questions where tenant_id = %(tenant_id)s
+                   and substring(sealed from 2 for 4) <> %(version)s)
+   and not exists (select from expected_passages where tenant_id = %(tenant_id)s
+                   and substring(sealed from 2 for 4) <> %(version)s)
+   and not exists (select from evaluation_results where tenant_id = %(tenant_id)s
+                   and substring(sealed from 2 for 4) <> %(version)s)
    and not exists (select from documents where tenant_id = %(tenant_id)s
                    and sealed_version is distinct from %(number)s) as settled;

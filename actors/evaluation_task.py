@@ -1,0 +1,111 @@
+"""One evaluation as a Ray task: a process of its own that opens the turn's ports, asks, and ends."""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from contextlib import AsyncExitStack
+from typing import Any
+
+import ray
+import structlog
+from redis.exceptions import RedisError
+
+from actors.guarding.host_checks import host_checks
+from actors.live_hosts import LiveHosts
+from actors.serve_ports import LanceRetriever, ServeEmbedder, ServePlanner, StreamGenerator
+from actors.streams import StreamPool
+from configs.logs import configure_logs
+from configs.settings import Settings
+from configs.sizing import load_sizing
+from configs.tables import load_models, load_plans
+from domain.errors import AppError
+from domain.generation import Usage
+from domain.ids import TenantId
+from domain.ports import Retriever
+from domain.prompt import Window
+from domain.turn import TurnPorts
+from pipelines.evaluate import EvaluationPorts, evaluate
+from storage.keys import Vault
+from storage.models.tokenizer import load_token_counter
+from storage.postgres.database import Database
+from storage.postgres.evaluations import Claim
+from storage.redis.client import connect_redis
+from storage.redis.registry import EndpointRegistry
+
+log = structlog.get_logger()
+
+
+def ray_runner(settings: Settings, database_urls: tuple[str, str]) -> Callable[[Claim], Awaitable[None]]:
+    """What runs an evaluation in a task of the cluster; cancelling it ends the task's process."""
+    sizing = load_sizing(settings.profile).evaluation
+    # Attempts are counted in the database, whatever ended the one before.
+    task: Any = ray.remote(run_evaluation).options(name="evaluation", max_retries=0, **sizing.options())
+
+    async def run(claim: Claim) -> None:
+        running = task.remote(settings, database_urls, claim)
+        try:
+            await running
+        except asyncio.CancelledError:
+            ray.cancel(running, force=True)
+            raise
+
+    return run
+
+
+def run_evaluation(settings: Settings, database_urls: tuple[str, str], claim: Claim) -> None:
+    """Returns when the evaluation has ended, or nobody wants it; raises what cut it off."""
+    asyncio.run(_run(settings, database_urls, claim))
+
+
+async def _run(settings: Settings, database_urls: tuple[str, str], claim: Claim) -> None:
+    configure_logs(settings)
+    async with AsyncExitStack() as stack:
+        db = await Database.open(*database_urls, vault=Vault.of(settings), min_size=0, max_size=2)
+        stack.push_async_callback(db.close)
+        await evaluate(db, claim, await _open_ports(settings, stack))
+
+
+async def _open_ports(settings: Settings, stack: AsyncExitStack) -> EvaluationPorts:
+    redis = connect_redis(settings.redis_url or "")
+    stack.push_async_callback(redis.aclose)
+    pool = StreamPool(settings.secret_key.get_secret_value())
+    stack.push_async_callback(pool.close)
+    table, planner, generator = load_models(settings.models_file), ServePlanner(), StreamGenerator(pool)
+    guard = await stack.enter_async_context(host_checks(settings))
+    hosts = LiveHosts(EndpointRegistry(redis), pool)
+
+    def resolve_model(model: str) -> str:
+        key = settings.default_model if model == "default" else model
+        table.model(key)
+        return key
+
+    def turn_ports(model: str, retriever: Retriever, reserve: Callable[[int], None]) -> TurnPorts:
+        spec = table.model(model)
+        return TurnPorts(
+            retriever=retriever,
+            planner=planner,
+            generator=generator,
+            counter=load_token_counter(settings, model),
+            window=Window(spec.context_tokens, spec.tokens_per_message),
+            guard=guard,
+            reserve=reserve,
+        )
+
+    def cost_micro(model: str, usage: Usage) -> int:
+        spec = table.models.get(model)
+        return spec.cost_micro(usage.prompt_tokens, usage.completion_tokens) if spec else 0
+
+    async def spent(tenant_id: TenantId, tokens: int) -> None:
+        try:
+            await hosts.spend(tenant_id, tokens)
+        except (AppError, RedisError, TimeoutError) as error:
+            log.warning("evaluation.budget_not_told", tenant=str(tenant_id), error=repr(error))
+
+    return EvaluationPorts(
+        retriever=LanceRetriever(ServeEmbedder(), settings.objects_url),
+        turn_ports=turn_ports,
+        resolve_model=resolve_model,
+        cost_micro=cost_micro,
+        plans=load_plans(),
+        spent=spent,
+        turn_seconds=settings.turn_timeout_seconds,
+    )
