@@ -236,12 +236,12 @@ def _matches(expected: ExpectedPassage, document_id: DocumentId, name: str, span
     return True
 
 
-def _share_words(first: str, second: str) -> bool:
-    """Whether one holds the other, or at least the first or the last half of it: a snippet may lie across chunks."""
-    short, long = sorted((first.split(), second.split()), key=len)
-    enough = ceil(len(short) / 2) if len(short) >= WORDS_TO_HALVE else len(short)
-    held = f" {' '.join(long)} "
-    return bool(short) and any(f" {' '.join(short[at : at + enough])} " in held for at in (0, len(short) - enough))
+def _share_words(snippet: str, text: str) -> bool:
+    """Whether one holds the other, or the text the first or the last half of the snippet: it may lie across chunks."""
+    wanted = snippet.split()
+    enough = ceil(len(wanted) / 2) if len(wanted) >= WORDS_TO_HALVE else len(wanted)
+    halves = (wanted[:enough], wanted[len(wanted) - enough :])
+    return any(_contains(text, " ".join(half)) for half in halves) or _contains(snippet, text)
 
 
 def _contains(text: str, part: str) -> bool:

@@ -75,7 +75,7 @@ async def start_evaluation(
 async def request_evaluation(
     tx: Transaction, question_set: QuestionSet, mode: Mode, config: ChatbotConfig, version: int | None, origin: Origin
 ) -> Evaluation:
-    """Queue one and record it. Raises Unprocessable, RateLimited, and QuotaExceeded when the month's tokens are spent."""
+    """Queue one and record it. Raises Unprocessable, RateLimited, and QuotaExceeded without tokens left."""
     tenant_id = question_set.tenant_id
     if mode is Mode.ANSWERS:
         plan = await plan_of(tx, tenant_id)
