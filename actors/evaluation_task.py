@@ -11,7 +11,7 @@ from redis.exceptions import RedisError
 
 from actors.guarding.host_checks import host_checks
 from actors.live_hosts import LiveHosts
-from actors.serve_ports import LanceRetriever, ServeEmbedder, ServePlanner, StreamGenerator
+from actors.serve_ports import LanceRetriever, ServeEmbedder, ServePlanner, ServeReranker, StreamGenerator
 from actors.streams import StreamPool
 from configs.logs import configure_logs
 from configs.settings import Settings
@@ -71,6 +71,7 @@ async def _open_ports(settings: Settings, stack: AsyncExitStack) -> EvaluationPo
     stack.push_async_callback(pool.close)
     table, planner, generator = load_models(settings.models_file), ServePlanner(), StreamGenerator(pool)
     guard = await stack.enter_async_context(host_checks(settings))
+    reranker = ServeReranker(settings.rerank_seconds) if settings.reranker_model else None
     hosts = LiveHosts(EndpointRegistry(redis), pool)
 
     def resolve_model(model: str) -> str:
@@ -101,7 +102,7 @@ async def _open_ports(settings: Settings, stack: AsyncExitStack) -> EvaluationPo
             log.warning("evaluation.budget_not_told", tenant=str(tenant_id), error=repr(error))
 
     return EvaluationPorts(
-        retriever=LanceRetriever(ServeEmbedder(), settings.objects_url),
+        retriever=LanceRetriever(ServeEmbedder(), settings.objects_url, reranker),
         turn_ports=turn_ports,
         resolve_model=resolve_model,
         cost_micro=cost_micro,

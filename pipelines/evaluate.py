@@ -11,14 +11,15 @@ import structlog
 from domain.chatbot import ChatbotConfig
 from domain.conversation import TurnState
 from domain.documents import Passage
-from domain.errors import AppError, EngineFailed, InvalidInput, QuotaExceeded, RateLimited, Unavailable
+from domain.errors import AppError, EngineFailed, InvalidInput, QuotaExceeded, RateLimited, Unavailable, Unreadable
 from domain.evaluation import Outcome, result_of, summary_of
 from domain.evaluation_run import Evaluation, Mode
 from domain.generation import PromptMessage, Usage
-from domain.ids import ChatbotId, SessionId, TenantId, TurnId, new_uuid
+from domain.ids import SessionId, TenantId, TurnId, new_uuid
 from domain.plans import Plan
 from domain.ports import Retriever
 from domain.question_set import MAX_QUESTIONS, QuestionSpec, StoredQuestion, words
+from domain.retrieval.result import Retrieval, RetrievalRequest
 from domain.turn import AnswerEnded, StopSignal, TurnInput, TurnPorts, run_turn
 from storage.postgres.database import Database, tenant_tx
 from storage.postgres.evaluations import Claim, Evaluations
@@ -90,12 +91,10 @@ class _Recording:
         self.passages: tuple[Passage, ...] = ()
         self.milliseconds = 0
 
-    async def retrieve(
-        self, tenant_id: TenantId, chatbot_id: ChatbotId, question: str, config: ChatbotConfig
-    ) -> list[Passage]:
+    async def retrieve(self, request: RetrievalRequest) -> Retrieval:
         began = time.perf_counter()
-        found = await self._inner.retrieve(tenant_id, chatbot_id, question, config)
-        self.passages, self.milliseconds = tuple(found), _milliseconds(began)
+        found = await self._inner.retrieve(request)
+        self.passages, self.milliseconds = tuple(found.passages), _milliseconds(began)
         return found
 
 
@@ -129,7 +128,7 @@ class _Run:
                 async with tenant_tx(self._db, tenant_id) as tx:
                     # Not kept: the question is gone, or the whole evaluation, which `evaluate` sees.
                     await Evaluations(tx).add_result(self._claim, result_of(question.id, question.spec, outcome))
-        except _Given as error:
+        except (_Given, Unreadable) as error:
             async with tenant_tx(self._db, tenant_id) as tx:
                 await Evaluations(tx).fail(self._claim, str(error))
             log.info("evaluation.failed", evaluation=str(self._claim.id), reason=str(error))
@@ -171,8 +170,8 @@ class _Run:
 
     async def _find(self, evaluation: Evaluation, question: QuestionSpec) -> Outcome:
         retriever = _Recording(self._ports.retriever)
-        place = evaluation.tenant_id, evaluation.chatbot_id
-        await retriever.retrieve(*place, question.question, evaluation.config)
+        place, config = (evaluation.tenant_id, evaluation.chatbot_id), evaluation.config.retrieval
+        await retriever.retrieve(RetrievalRequest(*place, question.question, config, _history(question)))
         return Outcome(
             retriever.passages,
             None,
@@ -193,7 +192,7 @@ class _Run:
             evaluation.config,
             model,
             question.question,
-            tuple(PromptMessage(said.role, said.content) for said in question.history),
+            _history(question),
         )
         ports_of_turn = ports.turn_ports(model, retriever, await self._reserve())
         stop = self._stop = StopSignal()
@@ -251,6 +250,10 @@ class _Run:
             await ledger.add_today(turn.tenant_id, turn.chatbot_id, ended.usage, cost)
         await self._ports.spent(turn.tenant_id, ended.usage.total_tokens)
         return cost
+
+
+def _history(question: QuestionSpec) -> tuple[PromptMessage, ...]:
+    return tuple(PromptMessage(said.role, said.content) for said in question.history)
 
 
 def _says_nothing(ended: AnswerEnded, config: ChatbotConfig) -> bool:

@@ -77,6 +77,19 @@ insert into erasures (tenant_id, id, kind, subject, requested_by) values (%(tena
 insert into exports (tenant_id, id, kind, subject, requested_by) values (%(tenant)s, %(id)s, 'visitor', %(id)s, 'u');
 insert into consents (tenant_id, id, chatbot_id, visitor_id, policy_version)
     values (%(tenant)s, %(id)s, %(id)s, %(id)s, '1');
+insert into question_sets (tenant_id, id, chatbot_id, name) values (%(tenant)s, %(id)s, %(id)s, 'Set');
+insert into evaluation_questions (tenant_id, id, question_set_id, source, answerable, sealed)
+    values (%(tenant)s, %(id)s, %(id)s, 'upload', true, 'x');
+insert into expected_passages (tenant_id, question_id, position, document_id, sealed)
+    values (%(tenant)s, %(id)s, 1, %(id)s, 'x');
+insert into evaluations (tenant_id, id, chatbot_id, question_set_id, revision, mode, config, knowledge, questions,
+                         requested_by)
+    values (%(tenant)s, %(id)s, %(id)s, %(id)s, 1, 'retrieval', '{}', '', 1, 'u');
+insert into evaluation_results (tenant_id, evaluation_id, question_id, scores, passages)
+    values (%(tenant)s, %(id)s, %(id)s, '{}', '[]');
+insert into chatbot_drafts (tenant_id, chatbot_id, base_version, config) values (%(tenant)s, %(id)s, 1, '{}');
+insert into publish_gates (tenant_id, chatbot_id, question_set_id, mode, rules)
+    values (%(tenant)s, %(id)s, %(id)s, 'retrieval', '[]');
 insert into audit_heads (tenant_id, seq, hash) values (%(tenant)s, 1, decode(repeat('11', 32), 'hex'));
 """
 """One row for one tenant in every table; `id` is shared by both tenants, as a guessed id would be."""

@@ -19,6 +19,21 @@ BODIES: dict[tuple[str, str], dict[str, Any]] = {
     ("post", "/api-keys"): {"json": {"name": "Key", "scopes": ["chatbots.read"]}},
     ("post", "/chatbots"): {"json": {"name": "Other"}},
     ("put", "/chatbots/{chatbot_id}/config"): {"json": {}},
+    ("put", "/chatbots/{chatbot_id}/draft"): {"json": {}},
+    ("post", "/chatbots/{chatbot_id}/publish"): {"json": {}},
+    ("put", "/chatbots/{chatbot_id}/publish-gate"): {
+        "json": {"question_set_id": str(UUID(int=9)), "rules": [{"metric": "mrr", "least": 0}]}
+    },
+    ("post", "/chatbots/{chatbot_id}/question-sets"): {"json": {"name": "Set"}},
+    ("post", "/chatbots/{chatbot_id}/question-sets/{question_set_id}/questions"): {
+        "json": {"questions": [{"question": "How long?"}]}
+    },
+    ("post", "/chatbots/{chatbot_id}/question-sets/{question_set_id}/upload"): {
+        "files": {"files": ("a.jsonl", b'{"question": "How long?"}', "text/plain")}
+    },
+    ("post", "/chatbots/{chatbot_id}/question-sets/{question_set_id}/draw"): {"json": {}},
+    ("post", "/chatbots/{chatbot_id}/evaluations"): {"json": {"question_set_id": str(UUID(int=9))}},
+    ("get", "/chatbots/{chatbot_id}/evaluations/compare"): {"params": {"a": str(UUID(int=9)), "b": str(UUID(int=9))}},
     ("patch", "/chatbots/{chatbot_id}/sessions/{session_id}"): {"json": {"title": "New"}},
     ("post", "/chatbots/{chatbot_id}/sessions/{session_id}/messages"): {"json": {"text": "How long?"}},
     ("put", "/chatbots/{chatbot_id}/sessions/{session_id}/messages/{message_id}/feedback"): {"json": {"rating": "up"}},
@@ -60,6 +75,14 @@ SEED = (
     values (%(tenant)s, %(export)s, 'visitor', %(visitor)s, 'user:x', 'done')""",
     "insert into users (id, email, password_hash) values (%(user)s, %(user)s::text || '@example.com', 'x')",
     "insert into memberships (tenant_id, user_id, role) values (%(tenant)s, %(user)s, 'editor')",
+    "insert into chatbot_drafts (tenant_id, chatbot_id, base_version, config) values (%(tenant)s, %(bot)s, 1, '{}')",
+    """insert into question_sets (tenant_id, id, chatbot_id, name)
+    values (%(tenant)s, %(question_set)s, %(bot)s, 'Set')""",
+    """insert into evaluation_questions (tenant_id, id, question_set_id, source, answerable, sealed)
+    values (%(tenant)s, %(question)s, %(question_set)s, 'upload', true, 'x')""",
+    """insert into evaluations (tenant_id, id, chatbot_id, question_set_id, revision, mode, config, knowledge,
+                             questions, requested_by)
+    values (%(tenant)s, %(evaluation)s, %(bot)s, %(question_set)s, 1, 'retrieval', '{}', '', 1, 'u')""",
     """insert into invitations (tenant_id, id, email, role, expires_at)
     values (%(tenant)s, %(invitation)s, %(user)s::text || '@example.org', 'editor', now() + interval '1 day')""",
 )
@@ -72,7 +95,20 @@ REVIEW = """insert into reviews (tenant_id, id, chatbot_id, session_id, turn_id,
 
 async def world(rig: GatewayRig, chat: Chat) -> dict[str, str]:
     """New targets in the chat's tenant, by the names that paths use."""
-    names = ("bot", "document", "job", "session", "visitor", "user", "invitation", "erasure", "export")
+    names = (
+        "bot",
+        "document",
+        "job",
+        "session",
+        "visitor",
+        "user",
+        "invitation",
+        "erasure",
+        "export",
+        "question_set",
+        "question",
+        "evaluation",
+    )
     ids = {name: new_uuid() for name in names}
     async with system_tx(rig.services.db) as tx:
         for statement in SEED:
@@ -98,6 +134,7 @@ async def world(rig: GatewayRig, chat: Chat) -> dict[str, str]:
         "turn_id": stored.turn,
         "message_id": stored.answer,
         "provider": "none",
+        "version": "1",
     }
 
 
