@@ -11,7 +11,9 @@ from redis.exceptions import RedisError
 
 from actors.guarding.host_checks import host_checks
 from actors.live_hosts import LiveHosts
-from actors.serve_ports import LanceRetriever, ServeEmbedder, ServePlanner, ServeReranker, StreamGenerator
+from actors.loops import repeat, run_until_closed
+from actors.serve_ports import LanceRetriever, ServeEmbedder, ServeReranker, StreamGenerator
+from actors.stream_planner import LOOK_SECONDS, StreamPlanner
 from actors.streams import StreamPool
 from configs.logs import configure_logs
 from configs.settings import Settings
@@ -69,10 +71,14 @@ async def _open_ports(settings: Settings, stack: AsyncExitStack) -> EvaluationPo
     stack.push_async_callback(redis.aclose)
     pool = StreamPool(settings.secret_key.get_secret_value())
     stack.push_async_callback(pool.close)
-    table, planner, generator = load_models(settings.models_file), ServePlanner(), StreamGenerator(pool)
+    registry = EndpointRegistry(redis)
+    planner = StreamPlanner(pool, registry)
+    stack.push_async_callback(planner.close)
+    run_until_closed(stack, repeat("routers", planner.look, LOOK_SECONDS))
+    table, generator = load_models(settings.models_file), StreamGenerator(pool)
     guard = await stack.enter_async_context(host_checks(settings))
     reranker = ServeReranker(settings.rerank_seconds) if settings.reranker_model else None
-    hosts = LiveHosts(EndpointRegistry(redis), pool)
+    hosts = LiveHosts(registry, pool)
 
     def resolve_model(model: str) -> str:
         key = settings.default_model if model == "default" else model

@@ -207,7 +207,7 @@ class SessionHost:
 
     async def _spend(self, payload: dict[str, Any]) -> AsyncGenerator[dict[str, Any], None]:
         """Count tokens that were used beside the turns; who is not active here counts from the ledger later."""
-        if (actor := self._tenants.get(TenantId(_uuid(payload["tenant_id"])))) is not None:
+        if (actor := self._tenants.get(TenantId(uuid_of(payload["tenant_id"])))) is not None:
             actor.spend(int(payload["tokens"]))
         yield {}
 
