@@ -69,6 +69,14 @@ async def test_stop_keeps_and_bills_what_was_said(desk: Desk) -> None:
     assert not await actor.stop(desk.session, None)
 
 
+async def test_tokens_that_an_evaluation_used_are_of_the_same_month(desk: Desk) -> None:
+    actor = await desk.activate({"max_tokens_per_month": 1000})
+    actor.spend(1000)
+    with pytest.raises(QuotaExceeded):
+        await collect(actor.submit(desk.session, Question(str(uuid4()), "What does the lamp cost?")))
+    await actor.close()
+
+
 async def test_the_month_budget_holds_under_parallel_turns(desk: Desk) -> None:
     actor = await desk.activate({"max_tokens_per_month": 1000})
     sessions = []
