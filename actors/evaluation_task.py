@@ -29,6 +29,7 @@ from pipelines.evaluate import EvaluationPorts, evaluate
 from storage.keys import Vault
 from storage.models.tokenizer import load_token_counter
 from storage.postgres.database import Database
+from storage.postgres.documents import StoredDocuments
 from storage.postgres.evaluations import Claim
 from storage.redis.client import connect_redis
 from storage.redis.registry import EndpointRegistry
@@ -63,10 +64,10 @@ async def _run(settings: Settings, database_urls: tuple[str, str], claim: Claim)
     async with AsyncExitStack() as stack:
         db = await Database.open(*database_urls, vault=Vault.of(settings), min_size=0, max_size=2)
         stack.push_async_callback(db.close)
-        await evaluate(db, claim, await _open_ports(settings, stack))
+        await evaluate(db, claim, await _open_ports(settings, db, stack))
 
 
-async def _open_ports(settings: Settings, stack: AsyncExitStack) -> EvaluationPorts:
+async def _open_ports(settings: Settings, db: Database, stack: AsyncExitStack) -> EvaluationPorts:
     redis = connect_redis(settings.redis_url or "")
     stack.push_async_callback(redis.aclose)
     pool = StreamPool(settings.secret_key.get_secret_value())
@@ -108,7 +109,7 @@ async def _open_ports(settings: Settings, stack: AsyncExitStack) -> EvaluationPo
             log.warning("evaluation.budget_not_told", tenant=str(tenant_id), error=repr(error))
 
     return EvaluationPorts(
-        retriever=LanceRetriever(ServeEmbedder(), settings.objects_url, reranker),
+        retriever=LanceRetriever(ServeEmbedder(), settings.objects_url, StoredDocuments(db), reranker),
         turn_ports=turn_ports,
         resolve_model=resolve_model,
         cost_micro=cost_micro,

@@ -11,6 +11,7 @@ from configs.settings import Settings
 from domain.documents import Chunk
 from domain.ids import ChatbotId, DocumentId, new_uuid
 from storage.models.embedding import EmbeddingModel, embedding_model_path
+from storage.postgres.documents import StoredDocuments
 from storage.vectors.store import VectorStore
 from tests.fixtures.evaluation import Runner, evaluation_ports, started
 from tests.fixtures.gateway import Chat, GatewayRig
@@ -53,7 +54,7 @@ async def test_fewer_passages_are_seen_to_be_worse(rig: GatewayRig, chat: Chat, 
     ]
     specs += [{"question": text, "answerable": False} for text in UNRELATED]
     questions = await new_set(chat.tenant, chat.bot, *specs)
-    run = Runner(rig.services.db, evaluation_ports(LanceRetriever(embedder, objects)))
+    run = Runner(rig.services.db, evaluation_ports(LanceRetriever(embedder, objects, StoredDocuments(rig.services.db))))
     first = await started(chat.tenant, chat.bot, questions)
     live = (await run.until_ended(chat.tenant, first))["summary"]["metrics"]
     assert live["recall@5"]["value"] > 0.9
