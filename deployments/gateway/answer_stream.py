@@ -23,7 +23,7 @@ async def answer(events: AsyncGenerator[Event, None], request: Request, request_
 
     Raises AppError when the question is refused.
     """
-    ack = await _acknowledged(events)
+    ack = await acknowledged(events)
     structlog.contextvars.bind_contextvars(turn_id=ack["turn"])
     if "text/event-stream" in request.headers.get("accept", ""):
         return StreamingResponse(
@@ -36,8 +36,11 @@ async def answer(events: AsyncGenerator[Event, None], request: Request, request_
     return JSONResponse(accepted.model_dump(mode="json"), 202)
 
 
-async def _acknowledged(events: AsyncGenerator[Event, None]) -> Event:
-    """The first event, in a task of its own: a client that leaves must not stop a question on its way to the store."""
+async def acknowledged(events: AsyncGenerator[Event, None]) -> Event:
+    """The first event, in a task of its own: a client that leaves must not stop a question on its way to the store.
+
+    Raises AppError when the question is refused.
+    """
     first = asyncio.ensure_future(_first(events))
     try:
         return await asyncio.shield(first)

@@ -44,6 +44,7 @@ from deployments.gateway.client_address import TrustedProxies
 from deployments.gateway.documentation import install_documentation
 from deployments.gateway.errors import install_error_handlers
 from deployments.gateway.idempotency import Idempotency
+from deployments.gateway.openai_api import chat_routes, embedding_routes
 from deployments.gateway.page import ChatPage
 from deployments.gateway.principal import record_permissions
 from deployments.gateway.rate_door import RateDoor
@@ -112,6 +113,8 @@ def build_app(services: GatewayServices, *, behind_serve: bool = False) -> FastA
         member_routes,
         invitation_routes,
         platform_routes,
+        chat_routes,
+        embedding_routes,
         health_routes,
     ):
         app.include_router(module.router)

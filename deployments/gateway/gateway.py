@@ -12,7 +12,7 @@ from ray import serve
 
 from actors.loops import repeat, run_until_closed
 from actors.outbox_relay import SUPERVISOR
-from actors.serve_ports import APPLICATION
+from actors.serve_ports import APPLICATION, ServeEmbedder
 from actors.streams import StreamPool
 from configs.logs import configure_logs
 from configs.settings import Settings
@@ -58,6 +58,7 @@ class Gateway:
             conversations=hosts,
             notify_ingestion=_notify_ingestion,
             probe_embedder=_probe_embedder,
+            embed=ServeEmbedder().embed,
             page_dir=PAGE_DIR if PAGE_DIR.is_dir() else None,
         )
         self._stack.push_async_callback(self._services.identity.close)

@@ -93,7 +93,7 @@ def kind_of(method: str, path: str) -> Kind | None:
         return Kind.AUTH
     if method in ("GET", "HEAD"):
         return Kind.READ
-    return Kind.CHAT if method == "POST" and _CHAT.fullmatch(path) else Kind.WRITE
+    return Kind.CHAT if method == "POST" and (first == "v1" or _CHAT.fullmatch(path)) else Kind.WRITE
 
 
 @dataclass(frozen=True, slots=True)

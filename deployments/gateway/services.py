@@ -96,6 +96,8 @@ class GatewayServices:
     """Tell the ingestion supervisor that documents wait; it also looks by itself, so a failure loses nothing."""
     probe_embedder: Callable[[], Awaitable[None]]
     """Returns when the embedder answers, raises otherwise."""
+    embed: Callable[[list[str]], Awaitable[list[list[float]]]]
+    """One unit vector for each text, of the model that documents are searched with. Raises AppError."""
     page_dir: Path | None = None
     """The built chat page; None when there is none."""
     tokens: AccessTokens = field(init=False)

@@ -24,7 +24,8 @@ with months as (
     from turns t
     left join messages a on a.tenant_id = t.tenant_id and a.turn_id = t.id and a.role = 'assistant'
     left join feedback f on f.tenant_id = a.tenant_id and f.message_id = a.id
-    where t.tenant_id = %(tenant_id)s and t.created_at >= %(since)s::date::timestamp at time zone 'utc'
+    where t.tenant_id = %(tenant_id)s and t.plan_reason is distinct from 'given'
+      and t.created_at >= %(since)s::date::timestamp at time zone 'utc'
       and t.created_at < (%(until)s::date + 1)::timestamp at time zone 'utc'
       and (%(chatbot_id)s::uuid is null or t.chatbot_id = %(chatbot_id)s::uuid)
     group by 1, 2

@@ -1,0 +1,43 @@
+"""`/v1/embeddings`: vectors of the model that a chatbot's documents are searched with."""
+
+import asyncio
+import base64
+from typing import Annotated, Any
+
+import numpy as np
+from fastapi import APIRouter
+from fastapi.responses import JSONResponse
+
+from deployments.gateway.openai_api.chat_routes import chatbot_of
+from deployments.gateway.openai_api.models import EmbeddingsBody
+from deployments.gateway.principal import require
+from deployments.gateway.services import Services
+from domain.permissions import Permission
+from domain.tenancy import Principal
+from storage.models.embedding import embedding_model_path, embedding_token_count
+from storage.postgres.chatbots import Chatbots
+from storage.postgres.database import tenant_tx
+
+router = APIRouter(tags=["openai"], prefix="/v1")
+Asker = Annotated[Principal, require(Permission.CONVERSATIONS_REPLY)]
+
+
+@router.post("/embeddings", response_model=None)
+async def embed(body: EmbeddingsBody, services: Services, principal: Asker) -> JSONResponse:
+    """One unit vector for each text; what is longer than the model's window is cut off."""
+    async with tenant_tx(services.db, principal.tenant_id) as tx:
+        await Chatbots(tx).get(principal.tenant_id, chatbot_of(body.model))
+    vectors = await services.embed(body.texts)
+    count = await asyncio.to_thread(embedding_token_count, embedding_model_path(services.settings))
+    tokens = sum(count(text) for text in body.texts)
+    data: list[dict[str, Any]] = [
+        {"object": "embedding", "index": index, "embedding": _encoded(vector, body.encoding_format)}
+        for index, vector in enumerate(np.asarray(vectors, dtype=np.float32))
+    ]
+    usage = {"prompt_tokens": tokens, "total_tokens": tokens}
+    return JSONResponse({"object": "list", "data": data, "model": body.model, "usage": usage})
+
+
+def _encoded(vector: Any, encoding: str) -> list[float] | str:
+    """Little-endian float32 in base64, as client libraries ask for."""
+    return base64.b64encode(vector.astype("<f4").tobytes()).decode() if encoding == "base64" else vector.tolist()
