@@ -10,7 +10,7 @@ from tests.fixtures.gateway import GatewayRig
 EXTRA = ("tenant_id", "id", "role", "is_admin", "plan", "created_at", "password_hash", "__proto__")
 FREE = {("ChatbotBody", "config"), ("RetrieveBody", "retrieval"), ("DocumentChange", "metadata")}
 FREE_PATHS = {"/chatbots/{chatbot_id}/config"}
-"""Free by their schema: the route checks them against the configuration's own model, below. Metadata is the customer's."""
+"""Free by their schema: the route checks them against the configuration's own model, below. Metadata is free."""
 
 
 def objects(
