@@ -17,7 +17,7 @@ from storage.models.encoder_choice import CHOICE, Choice, Trial, fingerprint_of,
 THREADS = 2
 """As ingestion and the embedder have on one machine."""
 DEPTH = 10
-TIMED_TEXTS, ROUNDS = 32, 3
+TIMED_TEXTS, ROUNDS = 16, 2
 CLOSE = 0.001
 """A passage that is as near to the question as the tenth, to this difference, is as good."""
 

@@ -2,7 +2,7 @@
 
 import random
 
-PASSAGES, MOST_SENTENCES = 120, 9
+PASSAGES, MOST_SENTENCES = 64, 5
 _SENTENCES = """
 The lamp may be returned within thirty days in its original box, and the refund reaches the account within a week.
 Shipping within the European Union takes two to four working days; islands need up to three days more.
