@@ -116,9 +116,10 @@ class LanceRetriever:
             return self._search
 
     async def retrieve(self, request: RetrievalRequest) -> Retrieval:
-        if has_no_table(self._root, request.tenant_id, request.chatbot_id):
+        knowledge = request.knowledge
+        if has_no_table(self._root, request.tenant_id, request.chatbot_id, knowledge.generation):
             return Retrieval(request.question)
-        search = self._search or await self.load()
+        search = (self._search or await self.load()).of(knowledge.generation)
         return await retrieve(request, RetrievalPorts(self._embedder, search, self._documents, self._reranker))
 
     async def answer(self, payload: dict[str, Any]) -> AsyncGenerator[dict[str, Any], None]:

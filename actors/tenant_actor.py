@@ -264,9 +264,8 @@ class TenantActor:
         """`earlier` are the events of the process that had the turn, None for a new turn."""
         parts = self._parts
         model = parts.resolve_model(stored.config.model)
-        turn = TurnInput(
-            stored.id, self.tenant_id, stored.chatbot_id, stored.config, model, stored.question, stored.history
-        )
+        asked = stored.config, model, stored.question, stored.history, stored.knowledge
+        turn = TurnInput(stored.id, self.tenant_id, stored.chatbot_id, *asked)
         outcome = None if earlier is None else outcome_of(earlier, model, parts.restart_orphans)
         running = RunningTurn(parts.tools, turn, live, ticket, self._budget, self._plan)
         self._running[stored.session_id] = running

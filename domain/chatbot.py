@@ -8,6 +8,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
 from domain.guarding.configuration import GuardrailsConfig
 from domain.ids import ChatbotId, TenantId
+from domain.knowledge import FIRST, Knowledge
 from domain.retrieval.configuration import RetrievalConfig
 from domain.text import clean_text
 
@@ -61,6 +62,8 @@ class Chatbot:
     config: ChatbotConfig
     created_at: datetime
     updated_at: datetime
+    knowledge: Knowledge = FIRST
+    """The generation of its documents that answers."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,6 +17,7 @@ from domain.guarding.checks import Checks
 from domain.guarding.output import OutputGuard
 from domain.guarding.report import GuardReport
 from domain.ids import ChatbotId, TenantId, TurnId
+from domain.knowledge import FIRST, Knowledge
 from domain.ports import Generator, Planner, Retriever, TokenCounter
 from domain.prompt import Prompt, Window, fit_prompt, system_text
 from domain.retrieval.configuration import Grounding
@@ -33,6 +34,8 @@ class TurnInput:
     """A key of configs/models.yaml; never `default`."""
     question: str
     history: tuple[PromptMessage, ...]
+    knowledge: Knowledge = FIRST
+    """The generation that was live when the question came."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,7 +147,7 @@ async def _answer(
         return
     yield StageReached("retrieving")
     retrieval = turn.config.retrieval
-    request = RetrievalRequest(turn.tenant_id, turn.chatbot_id, question, retrieval, turn.history)
+    request = RetrievalRequest(turn.tenant_id, turn.chatbot_id, question, retrieval, turn.history, turn.knowledge)
     passages = chain.passages((await ports.retriever.retrieve(request)).passages)
     if not passages and retrieval.grounding is Grounding.DOCUMENTS:
         progress.answer, progress.reason = turn.config.no_answer, "no relevant passage"

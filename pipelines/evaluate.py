@@ -16,11 +16,13 @@ from domain.evaluation import Outcome, result_of, summary_of
 from domain.evaluation_run import Evaluation, Mode
 from domain.generation import PromptMessage, Usage
 from domain.ids import SessionId, TenantId, TurnId, new_uuid
+from domain.knowledge import FIRST
 from domain.plans import Plan
 from domain.ports import Retriever
 from domain.question_set import MAX_QUESTIONS, QuestionSpec, StoredQuestion, words
 from domain.retrieval.result import Retrieval, RetrievalRequest
 from domain.turn import AnswerEnded, StopSignal, TurnInput, TurnPorts, run_turn
+from storage.postgres.chatbots import Chatbots
 from storage.postgres.database import Database, tenant_tx
 from storage.postgres.evaluations import Claim, Evaluations
 from storage.postgres.ledger import Ledger
@@ -106,6 +108,7 @@ class _Run:
         self._stop = StopSignal()
         """Of the answer that is being written."""
         self._unwanted = False
+        self._knowledge = FIRST
 
     def stop(self, work: "asyncio.Task[None]") -> None:
         """End the task; an answer that is being written is metered with what it has used."""
@@ -147,6 +150,7 @@ class _Run:
             evaluation = await evaluations.get(tenant_id, self._claim.id)
             if evaluation.question_set_id is None:
                 raise _Given(SET_GONE)
+            self._knowledge = (await Chatbots(tx).get(tenant_id, evaluation.chatbot_id)).knowledge
             questions = await QuestionSets(tx).questions(tenant_id, evaluation.question_set_id, MAX_QUESTIONS)
             done = {result.question_id for result in await evaluations.results(tenant_id, evaluation.id)}
         return evaluation, [question for question in questions if question.id not in done]
@@ -171,7 +175,9 @@ class _Run:
     async def _find(self, evaluation: Evaluation, question: QuestionSpec) -> Outcome:
         retriever = _Recording(self._ports.retriever)
         place, config = (evaluation.tenant_id, evaluation.chatbot_id), evaluation.config.retrieval
-        await retriever.retrieve(RetrievalRequest(*place, question.question, config, _history(question)))
+        await retriever.retrieve(
+            RetrievalRequest(*place, question.question, config, _history(question), self._knowledge)
+        )
         return Outcome(
             retriever.passages,
             None,
@@ -193,6 +199,7 @@ class _Run:
             model,
             question.question,
             _history(question),
+            self._knowledge,
         )
         ports_of_turn = ports.turn_ports(model, retriever, await self._reserve())
         stop = self._stop = StopSignal()

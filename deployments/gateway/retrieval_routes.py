@@ -26,8 +26,9 @@ async def retrieve(chatbot_id: UUID, body: RetrieveBody, services: Services, pri
     """Search as a turn would, with the bot's settings or with some of them changed; nothing is stored."""
     tenant_id, bot = principal.tenant_id, ChatbotId(chatbot_id)
     async with tenant_tx(services.db, tenant_id) as tx:
-        config = (await Chatbots(tx).get(tenant_id, bot)).config
+        present = await Chatbots(tx).get(tenant_id, bot)
+    config = present.config
     if body.retrieval:
         config = merged_config(services, config, {"retrieval": body.retrieval})
-    request = RetrievalRequest(tenant_id, bot, body.question, config.retrieval, body.messages)
+    request = RetrievalRequest(tenant_id, bot, body.question, config.retrieval, body.messages, present.knowledge)
     return RetrievalModel.of(await services.conversations.retrieve(request))

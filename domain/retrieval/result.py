@@ -7,6 +7,7 @@ from enum import StrEnum
 from domain.documents import Passage
 from domain.generation import PromptMessage
 from domain.ids import ChatbotId, DocumentId, TenantId
+from domain.knowledge import FIRST, Knowledge
 from domain.retrieval.configuration import RetrievalConfig
 
 ChunkKey = tuple[DocumentId, int]
@@ -21,6 +22,8 @@ class RetrievalRequest:
     config: RetrievalConfig
     history: tuple[PromptMessage, ...] = ()
     """The conversation before the question, oldest first."""
+    knowledge: Knowledge = FIRST
+    """The bot's generation that is live."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,6 +6,7 @@ from psycopg.types.json import Jsonb
 from domain.chatbot import Chatbot, ChatbotConfig, ConfigVersion
 from domain.errors import NotFound
 from domain.ids import ChatbotId, TenantId, new_uuid
+from domain.knowledge import Knowledge
 from storage.postgres.database import Transaction, execute, fetch_all, fetch_one
 from storage.postgres.queries import load
 
@@ -81,4 +82,5 @@ class Chatbots:
 
 
 def _chatbot(row: DictRow) -> Chatbot:
-    return Chatbot(**{**row, "config": ChatbotConfig.model_validate(row["config"])})
+    knowledge = Knowledge(row.pop("knowledge_generation"), row.pop("knowledge_model") or "")
+    return Chatbot(**{**row, "config": ChatbotConfig.model_validate(row["config"])}, knowledge=knowledge)

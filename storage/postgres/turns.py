@@ -10,6 +10,7 @@ from domain.conversation import Citation, Question, TurnState
 from domain.errors import ConsentRequired, NotFound, SessionClosed, StaleEpoch, TurnRunning
 from domain.generation import PromptMessage
 from domain.ids import ChatbotId, MessageId, SessionId, TenantId, TurnId
+from domain.knowledge import Knowledge
 from storage.keys import TenantCipher
 from storage.postgres.database import Transaction, execute, fetch_all, fetch_one, queue
 from storage.postgres.queries import load
@@ -55,6 +56,8 @@ class StoredTurn:
     config: ChatbotConfig
     history: tuple[PromptMessage, ...]
     """The answered exchanges above it on its branch, oldest first: user, assistant, user, assistant …"""
+    knowledge: Knowledge
+    """The generation of the bot's documents that is live."""
     cipher: TenantCipher = field(repr=False, compare=False)
     """Seals what is kept of the running turn elsewhere."""
 
@@ -165,6 +168,7 @@ class Turns:
             else content_of(cipher, session_id, row["origin_message_id"], row["origin_sealed"], row["origin_content"]),
             config=ChatbotConfig.model_validate(row["config"]),
             history=_exchanges(cipher, session_id, await history.fetchall()),
+            knowledge=_knowledge(row),
             cipher=cipher,
         )
         return Accepted(turn_id, row["user_message_id"], row["plan"], True, turn)
@@ -194,6 +198,7 @@ class Turns:
                         self._tx, _SQL["history"], tenant_id=self._tenant, turn_id=row["id"], limit=HISTORY_TURNS
                     ),
                 ),
+                knowledge=_knowledge(row),
                 cipher=cipher,
             )
             for row in rows
@@ -276,6 +281,10 @@ def _raise_refusal(row: DictRow, question: Question) -> None:
         raise ConsentRequired
     if (question.edits or question.regenerates) and row["origin_id"] is None:
         raise NotFound("There is no such message in this session.")
+
+
+def _knowledge(row: DictRow) -> Knowledge:
+    return Knowledge(row["knowledge_generation"], row["knowledge_model"] or "")
 
 
 def _exchanges(cipher: TenantCipher, session_id: SessionId, rows: list[DictRow]) -> tuple[PromptMessage, ...]:

@@ -31,22 +31,27 @@ class VectorSearch:
     index that has passed its gate; a filter makes it exact again, over what it lets through.
     """
 
-    def __init__(self, tables: Tables, dimension: int | None = None) -> None:
+    def __init__(self, tables: Tables, dimension: int | None = None, generation: int = 0) -> None:
         """`dimension` is what vectors must have; unset, any that the table has."""
         self._tables = tables
         self._dimension = dimension
+        self._generation = generation
 
     @classmethod
     def over(cls, objects_url: str) -> Self:
         """For a process that only searches."""
         return cls(Tables(objects_url))
 
+    def of(self, generation: int) -> Self:
+        """The same in another generation of the bots' knowledge."""
+        return type(self)(self._tables, self._dimension, generation)
+
     async def find(self, query: ChunkQuery) -> Candidates:
         """The best `query.depth` chunks of each search; none for a bot without documents.
 
         Raises ValueError for a vector that cannot be one of this model.
         """
-        key = table_key(query.tenant_id, query.chatbot_id)
+        key = table_key(query.tenant_id, query.chatbot_id, self._generation)
         vector = None if query.vector is None else self._unit(query.vector)
         where = _filter_of(query)
         if query.documents is not None and not query.documents:
@@ -87,7 +92,7 @@ class VectorSearch:
             rows = await opened.table.query().where(reduce(or_, wanted)).select(CHUNK_COLUMNS).to_arrow()
             return {key_of(row): passage_of(row, 0.0, 0.0) for row in rows.to_pylist()}
 
-        return await self._look(table_key(tenant_id, chatbot_id), read) or {}
+        return await self._look(table_key(tenant_id, chatbot_id, self._generation), read) or {}
 
     async def _look(self, key: TableKey, action: Callable[[OpenTable], Awaitable[_Result]]) -> _Result | None:
         """None for a bot without a table."""

@@ -1,11 +1,10 @@
-"""VectorStore: whole documents in and out of a chatbot's LanceDB table, and its indexes."""
+"""VectorStore: whole documents in and out of a chatbot's LanceDB tables, and their indexes."""
 
 import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
-from uuid import UUID
 from weakref import WeakValueDictionary
 
 import numpy as np
@@ -18,7 +17,6 @@ from domain.retrieval.configuration import RetrievalConfig
 from domain.retrieval.result import RetrievalRequest
 from domain.retrieval.retrieve import RetrievalPorts, retrieve
 from storage.vectors.indexing import IndexPolicy, drop_index, refresh_index
-from storage.vectors.places import has_no_database, table_of
 from storage.vectors.rows import rows_of, table_schema
 from storage.vectors.search import VectorSearch
 from storage.vectors.tables import TableKey, Tables, opaque, table_key
@@ -49,12 +47,14 @@ class VectorStore:
         name: str,
         chunks: Sequence[Chunk],
         vectors: NDArray[np.float32],
+        *,
+        generation: int = 0,
     ) -> None:
         """Put the document's chunks in place of its earlier ones, in one commit that readers see whole.
 
         `vectors` has shape (len(chunks), dimension), finite. Raises ValueError when it has not.
         """
-        key, document = table_key(tenant_id, chatbot_id), opaque(document_id)
+        key, document = table_key(tenant_id, chatbot_id, generation), opaque(document_id)
         rows = rows_of(document, name, chunks, vectors)
         dimension = vectors.shape[1]
         if dimension != (self._dimension or dimension):
@@ -67,32 +67,43 @@ class VectorStore:
             await merge.execute(rows)
 
     async def remove_document(self, tenant_id: TenantId, chatbot_id: ChatbotId, document_id: DocumentId) -> None:
-        """Remove every chunk of the document; one that is not there is no error."""
-        key, document = table_key(tenant_id, chatbot_id), opaque(document_id)
-        async with self._lock(key):
-            table = await self._open(key)
-            if table is not None:
-                await table.delete(f"document_id = '{document}'")
+        """Remove every chunk of the document from every generation; one that is not there is no error."""
+        where = f"document_id = '{opaque(document_id)}'"
+        for key in await self._tables.of_bot(tenant_id, chatbot_id):
+            async with self._lock(key):
+                table = await self._open(key)
+                if table is not None:
+                    await table.delete(where)
 
     async def remove_chatbot(self, tenant_id: TenantId, chatbot_id: ChatbotId) -> None:
-        """Remove the bot's table with its files; one that is not there is no error."""
-        key = table_key(tenant_id, chatbot_id)
+        """Remove the bot's tables with their files; none there is no error."""
+        for key in await self._tables.of_bot(tenant_id, chatbot_id):
+            async with self._lock(key):
+                await self._tables.drop(key)
+
+    async def remove_generation(self, tenant_id: TenantId, chatbot_id: ChatbotId, generation: int) -> None:
+        """Remove one table of the bot with its files; one that is not there is no error."""
+        key = table_key(tenant_id, chatbot_id, generation)
         async with self._lock(key):
-            await self._tables.drop(key)
+            if key in await self._tables.of_bot(tenant_id, chatbot_id):
+                await self._tables.drop(key)
 
     async def remove_tenant(self, tenant_id: TenantId) -> int:
         """Remove every table of the tenant with its files; how many."""
-        chatbots = await self.tables(tenant_id)
-        for chatbot_id in chatbots:
+        places = await self._tables.of_tenant(tenant_id)
+        for chatbot_id in {chatbot_id for chatbot_id, _ in places}:
             await self.remove_chatbot(tenant_id, chatbot_id)
-        return len(chatbots)
+        return len(places)
 
     async def purge(self, tenant_id: TenantId, chatbot_id: ChatbotId) -> None:
-        """Take what was removed off the disk: only the present rows' files stay, of one version.
+        """Take what was removed off the disk: only the present rows' files stay, of one version of each table.
 
         Compaction leaves files with few deleted rows: so all is written anew. Readers of older versions look again.
         """
-        key = table_key(tenant_id, chatbot_id)
+        for key in await self._tables.of_bot(tenant_id, chatbot_id):
+            await self._purge(key)
+
+    async def _purge(self, key: TableKey) -> None:
         async with self._lock(key):
             table = await self._open(key)
             if table is None:
@@ -113,15 +124,20 @@ class VectorStore:
                 await refresh_index(table, self._policy)
 
     async def tables(self, tenant_id: TenantId) -> list[ChatbotId]:
-        """The chatbots that have a table."""
-        if has_no_database(self._tables.root, tenant_id):
-            return []  # connecting would make its folder
-        database = await self._tables.database(tenant_id)
-        return [ChatbotId(UUID(name)) for name in (await database.list_tables()).tables]
+        """The chatbots that have a table, of whatever generation."""
+        return list(dict.fromkeys(chatbot_id for chatbot_id, _ in await self._tables.of_tenant(tenant_id)))
+
+    async def generations(self, tenant_id: TenantId, chatbot_id: ChatbotId) -> list[int]:
+        """The generations of the bot that have a table."""
+        places = await self._tables.of_tenant(tenant_id)
+        return [generation for one, generation in places if one == chatbot_id]
 
     async def remains(self, tenant_id: TenantId, chatbot_id: ChatbotId, document_id: DocumentId) -> int:
-        """Chunks of the document in any version that is kept, searchable or not."""
-        key, where = table_key(tenant_id, chatbot_id), f"document_id = '{opaque(document_id)}'"
+        """Chunks of the document in any version of any generation that is kept, searchable or not."""
+        where = f"document_id = '{opaque(document_id)}'"
+        return sum([await self._remains(key, where) for key in await self._tables.of_bot(tenant_id, chatbot_id)])
+
+    async def _remains(self, key: TableKey, where: str) -> int:
         async with self._lock(key):
             table = await self._open(key)
             if table is None:
@@ -134,13 +150,13 @@ class VectorStore:
                 found += int(await table.count_rows(where))
             return found
 
-    async def optimize(self, tenant_id: TenantId, chatbot_id: ChatbotId) -> None:
+    async def optimize(self, tenant_id: TenantId, chatbot_id: ChatbotId, *, generation: int = 0) -> None:
         """Merge small fragments, bring the indexes up to date and drop old versions, when it is worth it.
 
         Rows that the index does not have are searched one by one, so they may be few beside the indexed ones; the
         whole table is written anew, so that must not happen for every document.
         """
-        key = table_key(tenant_id, chatbot_id)
+        key = table_key(tenant_id, chatbot_id, generation)
         async with self._lock(key):
             table = await self._open(key)
             stats = None if table is None else await table.index_stats(TEXT_INDEX)
@@ -150,11 +166,21 @@ class VectorStore:
                 await table.optimize(cleanup_older_than=KEEP_VERSIONS)
             await refresh_index(table, self._policy)
 
-    async def count(self, tenant_id: TenantId, chatbot_id: ChatbotId, document_id: DocumentId | None = None) -> int:
-        """Chunks of the bot, or of one of its documents."""
-        table = await self._open(table_key(tenant_id, chatbot_id))
+    async def count(
+        self,
+        tenant_id: TenantId,
+        chatbot_id: ChatbotId,
+        document_id: DocumentId | None = None,
+        *,
+        generation: int | None = None,
+    ) -> int:
+        """Chunks of the bot, or of one of its documents, in a generation; unset, in all of them together."""
         where = None if document_id is None else f"document_id = '{opaque(document_id)}'"
-        return 0 if table is None else int(await table.count_rows(where))
+        keys = [table_key(tenant_id, chatbot_id, generation or 0)]
+        if generation is None:
+            keys = await self._tables.of_bot(tenant_id, chatbot_id)
+        tables = [table for key in keys if (table := await self._open(key)) is not None]
+        return sum([int(await table.count_rows(where)) for table in tables])
 
     async def search(
         self,
@@ -165,6 +191,7 @@ class VectorStore:
         *,
         top_k: int,
         min_score: float,
+        generation: int = 0,
     ) -> list[Passage]:
         """Up to `top_k` passages, best first: vector and full-text ranks fused, and nothing else of a retrieval.
 
@@ -181,7 +208,7 @@ class VectorStore:
         )
         given = _Given(np.asarray(vector, dtype=np.float32).tolist())
         request = RetrievalRequest(tenant_id, chatbot_id, question, config)
-        return (await retrieve(request, RetrievalPorts(given, self.searching))).passages
+        return (await retrieve(request, RetrievalPorts(given, self.searching.of(generation)))).passages
 
     def _lock(self, key: TableKey) -> asyncio.Lock:
         lock = self._locks.get(key)
@@ -198,7 +225,7 @@ class VectorStore:
         table = await self._open(key)
         if table is None:
             database = await self._tables.database(key[0])
-            table = await database.create_table(table_of(key[1]), schema=table_schema(dimension), exist_ok=True)
+            table = await database.create_table(key[1], schema=table_schema(dimension), exist_ok=True)
         if TEXT_INDEX not in {index.name for index in await table.list_indices()}:
             # Younger rows are searched without the index.
             await table.create_index("text", config=_text_index(), name=TEXT_INDEX)

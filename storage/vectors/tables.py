@@ -1,4 +1,4 @@
-"""The LanceDB tables that a process has open, one per chatbot, and what readers must know of their vector index."""
+"""The LanceDB tables that a process has open, and what readers must know of their vector index."""
 
 import json
 import time
@@ -11,7 +11,7 @@ from uuid import UUID
 import lancedb
 
 from domain.ids import ChatbotId, TenantId
-from storage.vectors.places import database_of, root_of, table_of
+from storage.vectors.places import database_of, has_no_database, place_of, root_of, table_of
 
 OPEN_TABLES = 1_024
 INDEX_CACHE_BYTES = 256 * 1024 * 1024
@@ -21,7 +21,7 @@ TUNING_SECONDS = 5.0
 _TUNING = "loquent.vector_index"
 
 TableKey = tuple[str, str]
-"""Tenant and chatbot as the canonical texts of their UUIDs, the only thing that enters a path."""
+"""The tenant as the canonical text of its UUID, and the table's name: the only things that enter a path."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,7 +83,7 @@ class Tables:
             self._open.move_to_end(key)
             return kept
         try:
-            table = await (await self.database(key[0])).open_table(table_of(key[1]))
+            table = await (await self.database(key[0])).open_table(key[1])
         except (ValueError, RuntimeError) as error:
             if not is_missing(error):
                 raise
@@ -98,10 +98,24 @@ class Tables:
         """Remove the table with its files; one that is not there is no error."""
         self.forget(key)
         try:
-            await (await self.database(key[0])).drop_table(table_of(key[1]))
+            await (await self.database(key[0])).drop_table(key[1])
         except (ValueError, RuntimeError) as error:
             if not is_missing(error):
                 raise
+
+    async def of_bot(self, tenant_id: TenantId, chatbot_id: ChatbotId) -> list[TableKey]:
+        """The bot's tables, one for each generation that has any, oldest first."""
+        bot = ChatbotId(UUID(opaque(chatbot_id)))
+        return [
+            table_key(tenant_id, bot, generation) for one, generation in await self.of_tenant(tenant_id) if one == bot
+        ]
+
+    async def of_tenant(self, tenant_id: TenantId) -> list[tuple[ChatbotId, int]]:
+        """Bots and generations that have a table, in order."""
+        if has_no_database(self.root, TenantId(UUID(opaque(tenant_id)))):
+            return []  # connecting would make its folder
+        database = await self.database(tenant_id)
+        return sorted(filter(None, map(place_of, await _names(database))))
 
     def forget(self, key: TableKey) -> None:
         """The table was dropped, and perhaps made anew, under the handle that was kept."""
@@ -113,8 +127,20 @@ def opaque(identifier: UUID | str) -> str:
     return str(UUID(str(identifier)))
 
 
-def table_key(tenant_id: TenantId, chatbot_id: ChatbotId) -> TableKey:
-    return opaque(tenant_id), opaque(chatbot_id)
+def table_key(tenant_id: TenantId, chatbot_id: ChatbotId, generation: int = 0) -> TableKey:
+    """Raises ValueError for what is no id."""
+    return opaque(tenant_id), table_of(opaque(chatbot_id), generation)
+
+
+async def _names(database: Any) -> list[str]:
+    """All of them: a listing comes in pages."""
+    names: list[str] = []
+    page = await database.list_tables()
+    names += page.tables
+    while page.page_token:
+        page = await database.list_tables(page_token=page.page_token)
+        names += page.tables
+    return names
 
 
 def is_missing(error: Exception) -> bool:

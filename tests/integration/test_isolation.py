@@ -49,6 +49,10 @@ insert into ingestion_jobs (tenant_id, id, chatbot_id, kind, state, requested_by
     values (%(tenant)s, %(id)s, %(id)s, 'upload', 'running', 'u');
 insert into ingestion_job_items (tenant_id, job_id, key, document_id, state)
     values (%(tenant)s, %(id)s, 'k', %(id)s, 'queued');
+insert into knowledge_generations (tenant_id, chatbot_id, generation, model, chunking, requested_by)
+    values (%(tenant)s, %(id)s, 1, 'm', '{}', 'u');
+insert into generation_documents (tenant_id, chatbot_id, generation, document_id, chunks)
+    values (%(tenant)s, %(id)s, 1, %(id)s, 1);
 insert into visitors (tenant_id, id, chatbot_id) values (%(tenant)s, %(id)s, %(id)s);
 insert into sessions (tenant_id, id, chatbot_id, visitor_id) values (%(tenant)s, %(id)s, %(id)s, %(id)s);
 insert into tenant_epochs (tenant_id, host) values (%(tenant)s, '0');

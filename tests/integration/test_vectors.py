@@ -178,3 +178,45 @@ async def test_the_place_tells_that_there_never_was_a_document(store: VectorStor
     await add(store, DocumentId(uuid4()), ["The lamp is blue."], [0])
     assert not has_no_table(root, TENANT, BOT)
     assert not has_no_table("s3://bucket/prefix", TENANT, BOT)
+
+
+async def test_generations_are_tables_of_their_own(store: VectorStore, tmp_path: Path) -> None:
+    first, second = DocumentId(uuid4()), DocumentId(uuid4())
+    await add(store, first, ["old way"], [0])
+    # Another model may make longer vectors.
+    reader = VectorStore(str(tmp_path / "objects"))
+    longer = np.eye(16, dtype=np.float32)
+    for document in (first, second):
+        await reader.add_document(TENANT, BOT, document, "guide.pdf", chunks(["new way"]), longer[:1], generation=3)
+    assert await found(store, "way", axis(0)) == ["old way"]
+    passages = await reader.search(TENANT, BOT, "way", longer[0], top_k=5, min_score=0.1, generation=3)
+    assert {passage.document_id for passage in passages} == {first, second}
+    assert await reader.search(TENANT, BOT, "way", longer[0], top_k=5, min_score=0.1, generation=2) == []
+    assert [await reader.count(TENANT, BOT, generation=number) for number in (0, 2, 3)] == [1, 0, 2]
+    root = root_of(str(tmp_path / "objects"))
+    assert [has_no_table(root, TENANT, BOT, number) for number in (0, 2, 3)] == [False, True, False]
+    assert await reader.tables(TENANT) == [BOT]
+    assert await reader.generations(TENANT, BOT) == [0, 3]
+
+
+async def test_what_is_erased_goes_from_every_generation(tmp_path: Path) -> None:
+    store, other_bot = VectorStore(str(tmp_path / "objects")), ChatbotId(uuid4())
+    document, other = DocumentId(uuid4()), DocumentId(uuid4())
+    for bot, number in ((BOT, 0), (BOT, 1), (BOT, 12), (other_bot, 1)):
+        for one in (document, other):
+            vectors = np.stack([axis(0)])
+            await store.add_document(TENANT, bot, one, "guide.pdf", chunks(["text"]), vectors, generation=number)
+    await store.remove_document(TENANT, BOT, document)
+    assert await store.count(TENANT, BOT, document) == 0
+    assert await store.count(TENANT, BOT) == 3
+    assert await store.remains(TENANT, BOT, document) > 0
+    await store.purge(TENANT, BOT)
+    assert await store.remains(TENANT, BOT, document) == 0
+    await store.remove_generation(TENANT, BOT, 12)
+    await store.remove_generation(TENANT, BOT, 5)
+    assert await store.generations(TENANT, BOT) == [0, 1]
+    await store.remove_chatbot(TENANT, BOT)
+    assert await store.tables(TENANT) == [other_bot]
+    assert await store.count(TENANT, other_bot, document) == 1
+    assert await store.remove_tenant(TENANT) == 1
+    assert await store.tables(TENANT) == []

@@ -10,7 +10,8 @@ insert into chatbot_configs (tenant_id, chatbot_id, version, config)
 values (%(tenant_id)s, %(chatbot_id)s, %(version)s, %(config)s);
 
 -- name: get
-select b.tenant_id, b.id, b.name, b.version, c.config, b.created_at, b.updated_at
+select b.tenant_id, b.id, b.name, b.version, b.knowledge_generation, b.knowledge_model, c.config, b.created_at,
+       b.updated_at
 from chatbots b
 join chatbot_configs c on c.tenant_id = b.tenant_id and c.chatbot_id = b.id and c.version = b.version
 where b.tenant_id = %(tenant_id)s and b.id = %(id)s;
@@ -20,7 +21,8 @@ where b.tenant_id = %(tenant_id)s and b.id = %(id)s;
 select version from chatbots where tenant_id = %(tenant_id)s and id = %(id)s for update;
 
 -- name: list
-select b.tenant_id, b.id, b.name, b.version, c.config, b.created_at, b.updated_at
+select b.tenant_id, b.id, b.name, b.version, b.knowledge_generation, b.knowledge_model, c.config, b.created_at,
+       b.updated_at
 from chatbots b
 join chatbot_configs c on c.tenant_id = b.tenant_id and c.chatbot_id = b.id and c.version = b.version
 where b.tenant_id = %(tenant_id)s
