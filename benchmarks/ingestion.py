@@ -93,7 +93,7 @@ async def _pipeline(sizing: IngestSizing, pool: Any, documents: int, seed: int) 
     items = []
     for number in range(documents):
         item = WorkItem(tenant, bot, DocumentId(uuid4()), f"{number}.txt", TEXT)
-        await blobs.put(original_key(tenant, item.document_id), _text(seed * 1_000 + number).encode())
+        await blobs.put(original_key(tenant, item.document_id), text_of(seed * 1_000 + number).encode())
         items.append(item)
     await pool.ready()
     texts: list[str] = []
@@ -105,7 +105,7 @@ async def _pipeline(sizing: IngestSizing, pool: Any, documents: int, seed: int) 
     return _tree_cpu() - before, time.perf_counter() - started, texts
 
 
-def _text(seed: int) -> str:
+def text_of(seed: int) -> str:
     """Prose-like paragraphs of known words."""
     dice, words = random.Random(seed), VOCABULARY.split()
     sentences = (" ".join(dice.choices(words, k=dice.randint(8, 20))).capitalize() + "." for _ in iter(int, 1))

@@ -15,7 +15,18 @@ from typing import Any
 
 import uvloop
 
-from benchmarks import chat_cost, chat_stream, fairness, first_token, growth, guardrails, ingestion, sockets, streams
+from benchmarks import (
+    chat_cost,
+    chat_stream,
+    chat_under_ingestion,
+    fairness,
+    first_token,
+    growth,
+    guardrails,
+    ingestion,
+    sockets,
+    streams,
+)
 from benchmarks.installation import Bench, scripted_installation
 
 RESULTS = Path(__file__).parent / "RESULTS.md"
@@ -45,6 +56,9 @@ BENCHMARKS: dict[str, Alone | OnInstallation] = {
         "Streamed answers through the whole stack against raw relays and Serve's own proxy", chat_stream.measure
     ),
     "fairness": OnInstallation("A quiet tenant beside one that floods, against alone", fairness.measure),
+    "chat_under_ingestion": OnInstallation(
+        "Time to first token while a bulk job runs, against idle", chat_under_ingestion.measure
+    ),
     "sockets": OnInstallation("Memory of idle signed-in sockets against raw uvicorn", sockets.measure),
     "growth": OnInstallation("Time to first token with 10,000 tenants against 10", growth.measure, shared=False),
     "ingestion": Alone("Chunks per CPU-second from stored file to searchable against raw `encode`", ingestion.measure),

@@ -59,7 +59,9 @@ class ParsedDocument:
     """In order, not overlapping; what lies between two blocks is white space."""
     pages: int | None = None
     language: str | None = None
-    """ISO 639-1, in lower case; None where it is not clear."""
+    """What the document says of itself, by ISO 639-1 and in lower case."""
+    notice: str | None = None
+    """A sentence for the user on what could not be read of it, as pages that are pictures."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,9 +6,10 @@ from domain.documents import Block, ParsedDocument
 
 
 def dump_parsed(parsed: ParsedDocument) -> bytes:
-    """UTF-8 JSON with `text`, `pages`, `language` and `blocks` as [start, end, page, section]."""
+    """UTF-8 JSON with `text`, `pages`, `language`, `notice` and `blocks` as [start, end, page, section]."""
     blocks = [[block.start, block.end, block.page, block.section] for block in parsed.blocks]
-    fields = {"text": parsed.text, "pages": parsed.pages, "language": parsed.language, "blocks": blocks}
+    told = {"pages": parsed.pages, "language": parsed.language, "notice": parsed.notice}
+    fields = {"text": parsed.text, **told, "blocks": blocks}
     return json.dumps(fields, ensure_ascii=False).encode()
 
 
@@ -16,5 +17,5 @@ def load_parsed(data: bytes) -> ParsedDocument:
     """The document that `dump_parsed` wrote."""
     fields = json.loads(data)
     blocks = tuple(Block(*row) for row in fields["blocks"])
-    # Documents from before languages were told have none.
-    return ParsedDocument(fields["text"], blocks, fields["pages"], fields.get("language"))
+    # Documents from before these were told have none.
+    return ParsedDocument(fields["text"], blocks, fields["pages"], fields.get("language"), fields.get("notice"))

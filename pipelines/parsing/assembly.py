@@ -14,6 +14,7 @@ _SURROGATE = re.compile("[\ud800-\udfff]")
 _SPACES = re.compile(r"[^\S\n]+")
 _AROUND_NEWLINE = re.compile(r" ?\n ?")
 _LINE_ENDS = re.compile(r"(?<![^\S\n])[^\S\n]++(?=\n|\Z)")
+_LANGUAGE = re.compile(r"[A-Za-z]{2}(?![A-Za-z])")
 _BLANK_LINES = re.compile(r"\n{3,}")
 
 
@@ -91,8 +92,13 @@ class Assembly:
     def __bool__(self) -> bool:
         return bool(self._blocks)
 
-    def document(self, *, empty: str, pages: int | None = None) -> ParsedDocument:
-        """The whole document; raises IngestionFailure with the sentence `empty` when it has no block."""
+    def document(self, *, empty: str, pages: int | None = None, language: str | None = None) -> ParsedDocument:
+        """The whole document; raises IngestionFailure with the sentence `empty` when it has no block.
+
+        `language` is what the document says of itself, as a tag: "de-AT".
+        """
         if not self._blocks:
             raise IngestionFailure(empty)
-        return ParsedDocument(text="".join(self._parts), blocks=tuple(self._blocks), pages=pages)
+        found = _LANGUAGE.match(language or "")
+        code = found[0].lower() if found else None
+        return ParsedDocument(text="".join(self._parts), blocks=tuple(self._blocks), pages=pages, language=code)

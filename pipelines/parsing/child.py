@@ -1,8 +1,8 @@
 """The child process that parses one file: standard input holds the bytes, standard output gets one JSON object.
 
 Run as a script by `pipelines.parsing.sandbox`, in isolated mode. The answer is one of
-`{"text", "blocks": [[start, end, page, section], ...], "pages", "language"}`, `{"read": ...}` of a reader,
-`{"failure": sentence}` and `{"crash": error name}`.
+`{"text", "blocks": [[start, end, page, section], ...], "pages", "language", "notice"}`, `{"read": ...}` of a
+reader, `{"failure": sentence}` and `{"crash": error name}`.
 """
 
 import json
@@ -40,7 +40,8 @@ def _parsing(parse: Callable[..., Any]) -> Callable[..., dict[str, object]]:
     def run(data: bytes, limits: object) -> dict[str, object]:
         parsed = parse(data, limits)
         blocks = [[block.start, block.end, block.page, block.section] for block in parsed.blocks]
-        return {"text": parsed.text, "blocks": blocks, "pages": parsed.pages, "language": parsed.language}
+        told = {"pages": parsed.pages, "language": parsed.language, "notice": parsed.notice}
+        return {"text": parsed.text, "blocks": blocks, **told}
 
     return run
 

@@ -112,14 +112,15 @@ def parse(data: bytes, _limits: ParseLimits) -> ParsedDocument:
         raise IngestionFailure(EMPTY if not source.strip() else DAMAGED) from error
     if parser.error_log.filter_from_fatals():
         raise IngestionFailure(DAMAGED)
+    language = str(tree.get("lang") or tree.get("{http://www.w3.org/XML/1998/namespace}lang") or "")
     title = " ".join(str(tree.findtext(".//title") or "").split()) or None
     whole = _collect(tree, title)
     main = _main_content(tree)
     if main is not None:
         extracted = _collect(main, title)
         if extracted.size >= MAIN_SHARE * whole.size:
-            return extracted.assembly.document(empty=EMPTY)
-    return whole.assembly.document(empty=EMPTY)
+            return extracted.assembly.document(empty=EMPTY, language=language)
+    return whole.assembly.document(empty=EMPTY, language=language)
 
 
 def _main_content(tree: Any) -> Any | None:

@@ -1,7 +1,9 @@
-"""PDF: text page by page, wrapped lines rejoined into paragraphs, sections from the bookmarks."""
+"""PDF: text page by page, wrapped lines rejoined into paragraphs, tables as rows, sections from the bookmarks."""
 
 import re
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
+from dataclasses import replace
 from io import BytesIO
 from typing import Any
 
@@ -11,11 +13,14 @@ from pypdf.errors import DependencyError, LimitReachedError, PyPdfError
 from domain.documents import IngestionFailure, ParsedDocument
 from pipelines.parsing.assembly import Assembly, SectionPath, tidy
 from pipelines.parsing.limits import ParseLimits
+from pipelines.parsing.pdf_scans import scanned_pages, without_text
+from pipelines.parsing.pdf_tables import Table, may_have_table, with_tables
 from pipelines.parsing.reflow import Reflow, usual_width
+from pipelines.parsing.rows import add_rows
 
 NOT_PDF = "The file is not a PDF."
 EMPTY = "The PDF has no pages."
-NO_TEXT = "The PDF holds no text (scanned pages?)."
+NO_TEXT = "The PDF holds no text."
 PROTECTED = "The PDF is protected by a password."
 INCOMPLETE = "The PDF is incomplete: its end is missing."
 DAMAGED = "The PDF is damaged and cannot be read."
@@ -25,6 +30,8 @@ TOO_LONG = "The PDF holds more text than can be processed."
 HEADER_WITHIN = 1024
 TRAILER_WITHIN = 4096
 MAX_BOOKMARKS = 5_000
+MAX_TABLE_PAGES = 500
+"""Looking where words stand takes longer than reading them."""
 
 _LIGATURES = {0xFB00: "ff", 0xFB01: "fi", 0xFB02: "fl", 0xFB03: "ffi", 0xFB04: "ffl", 0xFB05: "st", 0xFB06: "st"}
 
@@ -41,12 +48,15 @@ def parse(data: bytes, limits: ParseLimits) -> ParsedDocument:
     texts = list(_page_texts(reader, limits.output_bytes))
     if not texts:
         raise IngestionFailure(EMPTY)
+    scanned = scanned_pages(reader, texts)
     bookmarks = _bookmarks(reader)
     reflow = Reflow(texts)
     assembly, sections = Assembly(), SectionPath()
-    for index, text in enumerate(texts):
-        _add_page(text, index + 1, bookmarks.get(index, []), reflow, assembly, sections)
-    return assembly.document(empty=NO_TEXT, pages=len(texts))
+    for index, lines in enumerate(_pages_with_tables(reader, texts)):
+        _add_page(lines, index + 1, bookmarks.get(index, []), reflow, assembly, sections)
+    notice = without_text(scanned, len(texts)) if scanned else None
+    document = assembly.document(empty=notice or NO_TEXT, pages=len(texts), language=_language(reader))
+    return replace(document, notice=notice)
 
 
 def _open(data: bytes) -> PdfReader:
@@ -90,6 +100,25 @@ def _page_texts(reader: PdfReader, max_characters: int) -> Iterator[str]:
         yield tidy(text.translate(_LIGATURES))
 
 
+def _pages_with_tables(reader: PdfReader, texts: Sequence[str]) -> Iterator[list[str | Table]]:
+    """Lines and tables of each page. What goes wrong with looking for tables only costs them, never the file."""
+    looked = 0
+    for index, text in enumerate(texts):
+        layout = ""
+        if looked < MAX_TABLE_PAGES and may_have_table(text):
+            looked += 1
+            with suppress(Exception):
+                layout = reader.pages[index].extract_text(extraction_mode="layout")
+        yield with_tables(text, layout.translate(_LIGATURES)) if layout else list(text.split("\n"))
+
+
+def _language(reader: PdfReader) -> str | None:
+    try:
+        return str(reader.root_object.get("/Lang", ""))
+    except Exception:  # noqa: BLE001 - as everything that the library does with a broken file
+        return None
+
+
 def _bookmarks(reader: PdfReader) -> dict[int, list[Bookmark]]:
     """Bookmarks by page index, in order. A broken outline only costs the section names, never the file."""
     found: dict[int, list[Bookmark]] = {}
@@ -112,7 +141,7 @@ def _bookmarks(reader: PdfReader) -> dict[int, list[Bookmark]]:
 
 
 def _add_page(
-    text: str,
+    lines: Sequence[str | Table],
     page: int,
     bookmarks: list[Bookmark],
     reflow: Reflow,
@@ -122,8 +151,7 @@ def _add_page(
     """A bookmark takes effect at the line that shows its title, or after the page where no line does."""
     pending = [(depth, title, _letters(title)) for depth, title in bookmarks]
     run: list[str] = []
-    lines = text.split("\n")
-    width = usual_width(lines)
+    width = usual_width([line for line in lines if isinstance(line, str)])
 
     def add_run() -> None:
         for paragraph in reflow.paragraphs(run, width):
@@ -131,6 +159,10 @@ def _add_page(
         run.clear()
 
     for line in lines:
+        if isinstance(line, Table):
+            add_run()
+            add_rows(line.rows, assembly, sections.path, page=page)
+            continue
         reached = _reached(line, [letters for _, _, letters in pending])
         if reached:
             add_run()

@@ -1,4 +1,4 @@
-"""Rows of a spreadsheet as text: each says its columns' names, so that one found alone can be understood."""
+"""Rows of a table as text: each says its columns' names, so that one found alone can be understood."""
 
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import chain, islice
@@ -11,7 +11,9 @@ _LOOK = 20
 """Rows among which the header is looked for."""
 
 
-def add_rows(rows: Iterable[Sequence[str]], assembly: Assembly, section: str | None) -> None:
+def add_rows(
+    rows: Iterable[Sequence[str]], assembly: Assembly, section: str | None, *, page: int | None = None
+) -> None:
     """Append one block per row that has anything in it: `name: value | name: value` below a header, else the values.
 
     The header is the first row with more than one cell, if its cells are all named, differently and without numbers.
@@ -25,7 +27,7 @@ def add_rows(rows: Iterable[Sequence[str]], assembly: Assembly, section: str | N
     for number, row in enumerate(chain(first, filled)):
         below = header is not None and start is not None and number > start
         cells = _labelled(header or (), row) if below else [cell for cell in row if cell]
-        assembly.add(" | ".join(cells), section=section, tight=number > 0)
+        assembly.add(" | ".join(cells), page=page, section=section, tight=number > 0)
 
 
 def _header(row: Sequence[str]) -> tuple[str, ...] | None:

@@ -133,7 +133,8 @@ def _document(answer: bytes, name: str, media_type: str) -> ParsedDocument:
     try:
         fields = _told(answer, name, media_type)
         blocks = tuple(Block(*row) for row in fields["blocks"])
-        parsed = ParsedDocument(fields["text"], blocks, fields["pages"], fields.get("language"))
+        notice = str(fields["notice"])[:MAX_SENTENCE] if fields.get("notice") else None
+        parsed = ParsedDocument(fields["text"], blocks, fields["pages"], fields.get("language"), notice)
         return _checked(parsed)
     except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
         log.warning("parser_answer_invalid", document=name, media_type=media_type, error=type(error).__name__)
@@ -150,6 +151,7 @@ def _checked(parsed: ParsedDocument) -> ParsedDocument:
     if parsed.language is not None and not re.fullmatch("[a-z]{2}", parsed.language):
         raise ValueError("no language code")
     text.encode("utf-8")
+    (parsed.notice or "").encode("utf-8")
     for block in parsed.blocks:
         if type(block.start) is not int or type(block.end) is not int:
             raise TypeError("offsets have the wrong type")

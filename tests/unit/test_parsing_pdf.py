@@ -5,6 +5,7 @@ import pytest
 from domain.documents import IngestionFailure
 from pipelines.parsing import pdf
 from pipelines.parsing.limits import ParseLimits
+from pipelines.parsing.pdf_scans import without_text
 from pipelines.parsing.reflow import Reflow, usual_width
 from tests.fixtures import files
 
@@ -52,7 +53,8 @@ def test_bookmarks_name_the_sections_from_their_line_on() -> None:
     [
         (b"no pdf at all", pdf.NOT_PDF),
         (files.pdf(["secret"], password="hunter2"), pdf.PROTECTED),
-        (files.image_only_pdf(), pdf.NO_TEXT),
+        (files.image_only_pdf(), without_text([1, 2], 2)),
+        (files.pdf(["", ""]), pdf.NO_TEXT),
         (files.pdf_without_pages(), pdf.EMPTY),
         (files.truncated_pdf(), pdf.INCOMPLETE),
         (b"%PDF-1.7\n" + b"\xff" * 5_000 + b"\nstartxref\n9\n%%EOF", pdf.DAMAGED),
