@@ -1,6 +1,7 @@
 """The first stage: fetch a document's bytes, parse them in the sandbox, keep the text, cut it into chunks."""
 
 import asyncio
+import os
 from typing import Any
 
 import structlog
@@ -8,6 +9,7 @@ import structlog
 from domain.chunking import chunk
 from domain.documents import IngestionFailure, ParsedDocument
 from domain.errors import AppError
+from pipelines.embed_stage import BACKGROUND_NICENESS
 from pipelines.parsed_json import dump_parsed
 from pipelines.parsing.sandbox import parse
 from pipelines.work import IngestSizing, WorkItem
@@ -27,6 +29,8 @@ Row = dict[str, Any]
 def parse_and_chunk(row: Row, sizing: IngestSizing) -> list[Row]:
     """Rows of one document, `total` of them; a failure is a row and never an exception, for others share the run."""
     index, item = row["index"], WorkItem(*row["item"])
+    # Ray's process serves nothing but ingestion, and does so for task after task.
+    os.nice(max(0, BACKGROUND_NICENESS - os.nice(0)))
     try:
         return asyncio.run(_chunks(index, item, sizing))
     except IngestionFailure as failure:
