@@ -7,6 +7,8 @@ from domain.documents import Block, IngestionFailure, ParsedDocument
 
 MAX_TITLE = 160
 MAX_DEPTH = 8
+BELOW = " > "
+"""Between a heading and those below it."""
 
 _NEWLINES = re.compile("\r\n|[\r\x0b\x0c\x85\u2028\u2029]")
 _INVISIBLE = re.compile("[\x00-\x08\x0e-\x1f\x7f-\x84\x86-\x9f\u00ad\u200b\u2060\ufeff\ufffe\uffff]")
@@ -52,7 +54,7 @@ class SectionPath:
             self._stack.append((level, title))
 
     def __str__(self) -> str:
-        return " > ".join(title for _, title in self._stack)
+        return BELOW.join(title for _, title in self._stack)
 
     @property
     def path(self) -> str | None:

@@ -1,6 +1,6 @@
 """Files that mean harm: names that walk out, types that lie, archives and documents that grow, entities that read."""
 
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 
 import pytest
@@ -146,6 +146,32 @@ def test_a_bomb_fails_alone_or_is_read(make: Callable[[], bytes], media_type: st
     assert len(parsed.text) <= LIMITS.output_bytes
     assert "root:" not in parsed.text
     assert parsed.text.count("lol") < 100_000
+
+
+def test_ten_thousand_pages_are_read() -> None:
+    parsed = sandbox.parse(bombs.many_pages(), "long.pdf", PDF)
+    assert parsed.pages == len(parsed.blocks) == 10_000
+    assert parsed.blocks[-1].page == 10_000
+
+
+async def test_an_upload_without_end_is_refused_early(rig: GatewayRig) -> None:
+    """Two gigabytes are announced by nobody and never sent: the answer comes after a small part of them."""
+    tenant = await rig.register()
+    bot = await tenant.new_bot()
+    piece, sent = b"word " * 13_107, 0
+
+    async def body() -> AsyncIterator[bytes]:
+        nonlocal sent
+        yield b'--b\r\nContent-Disposition: form-data; name="files"; filename="big.txt"\r\n\r\n'
+        while sent < 2 * 1024**3:
+            sent += len(piece)
+            yield piece
+
+    form = {"Content-Type": "multipart/form-data; boundary=b"}
+    answer = await tenant.post(f"/knowledgebase/{bot}/upload", content=body(), headers=form)
+    assert (answer.status_code, answer.json()["error"]["code"]) == (413, "too_large")
+    assert sent < 64 * 1024 * 1024
+    assert (await tenant.get(f"/knowledgebase/{bot}/documents")).json()["items"] == []
 
 
 def test_an_archive_writes_nothing_beside_itself() -> None:

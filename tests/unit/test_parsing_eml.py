@@ -7,6 +7,7 @@ import pytest
 from domain.documents import IngestionFailure
 from pipelines.parsing.eml import EMPTY, NO_MESSAGE, parse
 from pipelines.parsing.limits import ParseLimits
+from tests.fixtures import files
 
 
 def blocks(data: bytes) -> list[str]:
@@ -32,6 +33,42 @@ def test_headers_the_plain_body_and_attachments() -> None:
         "Second, with ü.",
         "Attachment: bill.pdf",
     ]
+
+
+def test_attachments_that_can_be_read_are_read_below_their_names() -> None:
+    made = message(Subject="Order")
+    made.set_content("See below.")
+    made.add_attachment(files.pdf(["Two lamps."]), maintype="application", subtype="pdf", filename="bill.pdf")
+    made.add_attachment("# Terms\n\nPay soon.", subtype="markdown", filename="terms.md")
+    made.add_attachment(files.pdf(["x"], password="p"), maintype="application", subtype="pdf", filename="locked.pdf")
+    made.add_attachment(b"\x89PNG", maintype="image", subtype="png", filename="logo.png")
+    made.add_attachment(files.archive({"a.txt": b"no"}), maintype="application", subtype="zip", filename="a.zip")
+    parsed = parse(made.as_bytes(), ParseLimits())
+    found = [(block.section, parsed.text[block.start : block.end]) for block in parsed.blocks]
+    assert found == [
+        ("Order", "Subject: Order"),
+        ("Order", "See below."),
+        ("Order", "Attachment: bill.pdf"),
+        ("Order > bill.pdf", "Two lamps."),
+        ("Order", "Attachment: terms.md"),
+        ("Order > terms.md > Terms", "Terms"),
+        ("Order > terms.md > Terms", "Pay soon."),
+        ("Order", "Attachment: locked.pdf"),
+        ("Order", "Attachment: logo.png"),
+        ("Order", "Attachment: a.zip"),
+    ]
+
+
+def test_a_message_within_a_message_is_not_opened() -> None:
+    inner, outer = message(Subject="Inner", From="a@example.com"), message(Subject="Outer")
+    inner.set_content("deep inside")
+    outer.set_content("outside")
+    outer.add_attachment(inner)
+    for _ in range(3):
+        outer.add_attachment(outer.as_bytes(), maintype="application", subtype="octet-stream", filename="again.eml")
+    text = parse(outer.as_bytes(), ParseLimits()).text
+    assert text.count("Attachment: again.eml") == 3
+    assert text.count("Subject: Inner") == 0
 
 
 def test_an_html_body_is_read_without_its_markup() -> None:
