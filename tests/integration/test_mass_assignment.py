@@ -9,7 +9,7 @@ from tests.fixtures.gateway import GatewayRig
 
 EXTRA = ("tenant_id", "id", "role", "is_admin", "plan", "created_at", "password_hash", "__proto__")
 FREE = {("ChatbotBody", "config"), ("RetrieveBody", "retrieval"), ("DocumentChange", "metadata")}
-FREE_PATHS = {"/chatbots/{chatbot_id}/config"}
+FREE_PATHS = {"/chatbots/{chatbot_id}/config", "/chatbots/{chatbot_id}/draft"}
 """Free by their schema: the route checks them against the configuration's own model, below. Metadata is free."""
 
 
@@ -91,6 +91,7 @@ async def test_the_configuration_is_closed_at_every_depth(rig: GatewayRig) -> No
     )
     for change in changes:
         assert (await tenant.call("PUT", f"/chatbots/{bot}/config", json=change)).status_code == 422
+        assert (await tenant.call("PUT", f"/chatbots/{bot}/draft", json=change)).status_code == 422
         assert (await tenant.post("/chatbots", json={"name": "x", "config": change})).status_code == 422
     tried = {"question": "x", "retrieval": {"top_k": 3, "tenant_id": "x"}}
     assert (await tenant.post(f"/chatbots/{bot}/retrieve", json=tried)).status_code == 422
