@@ -11,7 +11,7 @@ from pydantic import SecretStr
 from configs.settings import Settings
 from deployments.gateway.tokens import AccessTokens
 from domain.chatbot import ChatbotConfig
-from domain.ids import SignInId, TenantId, UserId, new_uuid
+from domain.ids import ChatbotId, SignInId, TenantId, UserId, new_uuid
 from domain.retrieval.configuration import Grounding, RetrievalConfig
 from domain.tenancy import Principal, Role
 from tests.fixtures.platform import Platform
@@ -26,6 +26,15 @@ class Seat:
 
     tenant_id: TenantId
     url: str
+    token: str
+
+
+@dataclass(frozen=True, slots=True)
+class BotSeat:
+    """A bot, and a token of its tenant."""
+
+    tenant_id: TenantId
+    chatbot_id: ChatbotId
     token: str
 
 
@@ -52,8 +61,28 @@ class Population:
         config = ChatbotConfig(
             model=model, max_tokens=max_tokens, retrieval=RetrievalConfig(grounding=Grounding.OPEN)
         ).model_dump(mode="json")
-        bots = [new_uuid() for _ in tenants]
+        bots = self._new_bots(tenants, config)
         rows = [(tenant, bot, new_uuid()) for _ in range(each) for tenant, bot in zip(tenants, bots, strict=True)]
+        self._write(
+            "insert into sessions (tenant_id, chatbot_id, id)"
+            " select unnest(%s::uuid[]), unnest(%s::uuid[]), unnest(%s::uuid[])",
+            *(list(column) for column in zip(*rows, strict=True)),
+        )
+        tokens = self._tokens_of(tenants)
+        return [
+            Seat(tenant, f"{self._base}/chatbots/{bot}/sessions/{session}/ws", tokens[tenant])
+            for tenant, bot, session in rows
+        ]
+
+    def bots(self, count: int) -> list[BotSeat]:
+        """New tenants with a bot each, which has the default configuration."""
+        tenants = self.tenants(count)
+        bots, tokens = self._new_bots(tenants, ChatbotConfig().model_dump(mode="json")), self._tokens_of(tenants)
+        return [BotSeat(tenant, bot, tokens[tenant]) for tenant, bot in zip(tenants, bots, strict=True)]
+
+    def _new_bots(self, tenants: Sequence[TenantId], config: dict[str, Any]) -> list[ChatbotId]:
+        """One of each tenant."""
+        bots = [ChatbotId(new_uuid()) for _ in tenants]
         self._write(
             "insert into chatbots (tenant_id, id, name) select unnest(%s::uuid[]), unnest(%s::uuid[]), 'bench'",
             list(tenants),
@@ -66,11 +95,10 @@ class Population:
             bots,
             Jsonb(config),
         )
-        self._write(
-            "insert into sessions (tenant_id, chatbot_id, id)"
-            " select unnest(%s::uuid[]), unnest(%s::uuid[]), unnest(%s::uuid[])",
-            *(list(column) for column in zip(*rows, strict=True)),
-        )
+        return bots
+
+    def _tokens_of(self, tenants: Sequence[TenantId]) -> dict[TenantId, str]:
+        """Of a new owner of each."""
         people = [UserId(new_uuid()) for _ in tenants]
         self._write(
             "insert into users (id, email, password_hash)"
@@ -91,14 +119,10 @@ class Population:
             sign_ins,
             people,
         )
-        tokens = {
+        return {
             tenant: self._tokens.sign(Principal(tenant, person, Role.OWNER, sign_in))
             for tenant, person, sign_in in zip(tenants, people, sign_ins, strict=True)
         }
-        return [
-            Seat(tenant, f"{self._base}/chatbots/{bot}/sessions/{session}/ws", tokens[tenant])
-            for tenant, bot, session in rows
-        ]
 
     def count(self, query: str, *values: Any) -> int:
         """The number that a query finds, across tenants."""

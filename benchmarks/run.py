@@ -24,6 +24,8 @@ from benchmarks import (
     growth,
     guardrails,
     ingestion,
+    retrieval,
+    search_scale,
     sockets,
     streams,
 )
@@ -62,6 +64,12 @@ BENCHMARKS: dict[str, Alone | OnInstallation] = {
     "sockets": OnInstallation("Memory of idle signed-in sockets against raw uvicorn", sockets.measure),
     "growth": OnInstallation("Time to first token with 10,000 tenants against 10", growth.measure, shared=False),
     "ingestion": Alone("Chunks per CPU-second from stored file to searchable against raw `encode`", ingestion.measure),
+    "retrieval": Alone("What retrieval finds on XQuAD", lambda: uvloop.run(retrieval.measure())),
+    "search_scale": OnInstallation(
+        "Retrieval over the API with 100,000 chunks of 1,000 bots against LanceDB alone",
+        search_scale.measure,
+        shared=False,
+    ),
     "guardrails": Alone(
         "Guardrails: benign questions wrongly blocked, attacks found, time per turn",
         lambda: uvloop.run(guardrails.measure()),

@@ -7,7 +7,7 @@ from domain.retrieval.result import Fate
 from domain.retrieval.retrieve import retrieve
 from tests.fixtures.retrieval import chunk_of, request_of, retrieval_ports
 
-PRICE = chunk_of(0, "The lamp costs forty euros in every shop.", 0.45)
+PRICE = chunk_of(0, "The lamp costs forty euros in every shop.", 0.35)
 
 
 def test_similarity_and_words_each_make_it_surer() -> None:
@@ -15,6 +15,7 @@ def test_similarity_and_words_each_make_it_surer() -> None:
     assert relevance(0.3, 0.2) < 0.4 < relevance(0.3, 0.7)
     assert relevance(0.2, 0.5) < 0.4 < relevance(0.5, 0.3)
     assert relevance(0.9, 1.0) > 0.99
+    assert relevance(0.35, 0.0) < 0.4 < relevance(0.42, 0.0)
     assert relevance(None, 0.2) < 0.4 < relevance(None, 0.8)
 
 
@@ -43,7 +44,7 @@ def test_without_a_passage_nothing_is_shared() -> None:
 
 
 async def test_documents_that_do_not_answer_give_no_passage() -> None:
-    ports = retrieval_ports([PRICE, chunk_of(1, "Batteries last for two years.", 0.4)])
+    ports = retrieval_ports([PRICE, chunk_of(1, "Batteries last for two years.", 0.3)])
     answered = await retrieve(request_of("What does the lamp cost?"), ports)
     assert answered.kept
     assert answered.relevance is not None

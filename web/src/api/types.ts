@@ -33,6 +33,7 @@ export interface IdentityProvider {
 export interface RetrievalConfig {
   top_k: number;
   min_score: number;
+  min_relevance: number;
   grounding: "documents" | "open";
 }
 

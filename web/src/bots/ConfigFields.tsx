@@ -127,6 +127,15 @@ export function ConfigFields({ config, onChange }: Props) {
           setRetrieval({ min_score });
         }}
       />
+      <Scale
+        label="How sure it must be that the documents answer"
+        value={config.retrieval.min_relevance}
+        max={1}
+        step={0.05}
+        onChange={(min_relevance) => {
+          setRetrieval({ min_relevance });
+        }}
+      />
       <TagsInput
         label="Hosts that answers may link to"
         description="example.com, or *.example.com for all below it. Links to others become their text."
