@@ -14,6 +14,8 @@ from actors.ingestion_runs import IngestionRuns
 from actors.loops import repeat, run_until_closed
 from configs.settings import Settings
 from domain.ids import ChatbotId, DocumentId, TenantId
+from domain.web_address import networks_of
+from pipelines.discovery import Discovery
 from pipelines.retention import expire
 from pipelines.work import ingest_sizing
 from storage.blobs import BlobStore
@@ -21,6 +23,7 @@ from storage.keys import Vault
 from storage.postgres.database import Database
 from storage.receipts import ReceiptSigner
 from storage.vectors.store import VectorStore
+from storage.web import SafeFetcher
 
 RETENTION_SECONDS = 86_400.0
 
@@ -93,7 +96,9 @@ class IngestionSupervisor:
         self.ends = DocumentEnds(db, vectors, blobs)
         self.runs = IngestionRuns(db, vectors, sizing, self.ends)
         self._stack.callback(self.runs.close_pool)
-        jobs = IngestionJobs(db, vectors, blobs)
+        discovery = Discovery(db, blobs, settings, SafeFetcher(networks_of(settings.fetch_networks)), self.runs.wake)
+        jobs = IngestionJobs(db, vectors, blobs, discovery.read, self.runs.wake)
+        self._stack.push_async_callback(jobs.close)
         tools = open_tools(self._stack, settings, db, vectors, blobs, self.runs.in_work)
         eraser = Eraser(tools, ReceiptSigner(settings.secret_key.get_secret_value()))
         exporter = Exporter(db, blobs)

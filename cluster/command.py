@@ -5,13 +5,13 @@ import os
 import signal
 import time
 from importlib.metadata import version as installed_version
-from pathlib import Path
 from typing import Annotated
 from uuid import UUID
 
 import typer
 
 from cluster.embedded.process import SetupError
+from cluster.ingest_command import ingest
 from cluster.keys_command import keys_app
 from cluster.privacy_command import erasure_app, retention_app
 from cluster.runtime import end_leftovers, load_state, only_one, process_of
@@ -26,6 +26,7 @@ app.add_typer(retention_app, name="retention")
 staff_app = typer.Typer(help="The platform's own staff.", no_args_is_help=True)
 app.add_typer(staff_app, name="staff")
 app.add_typer(keys_app, name="keys")
+app.command()(ingest)
 
 STOP_SECONDS = 90.0
 
@@ -120,25 +121,6 @@ def demo() -> None:
     except SetupError as error:
         raise fail(str(error)) from None
     console.print(f"The demo chatbot is {chatbot_id}.")
-
-
-@app.command()
-def ingest(
-    path: Annotated[Path, typer.Argument(help="A file, or a folder whose files are all taken.")],
-    chatbot: Annotated[str, typer.Option(help="Id of the chatbot.")],
-    email: Annotated[str, typer.Option(envvar="LOQUENT_EMAIL", help="Log-in; the demo's when not given.")] = "",
-    password: Annotated[str, typer.Option(envvar="LOQUENT_PASSWORD", help="Its password.")] = "",
-    url: Annotated[str, typer.Option(help="Of the platform; the installation of this folder when not given.")] = "",
-) -> None:
-    """Upload documents and wait until they are searchable."""
-    from cluster.ingest import ingest_files
-
-    try:
-        failures = ingest_files(url or running_url(), path, chatbot, email, password, console)
-    except SetupError as error:
-        raise fail(str(error)) from None
-    if failures:
-        raise typer.Exit(1)
 
 
 @app.command()

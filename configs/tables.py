@@ -58,9 +58,23 @@ class ModelSpec(Table):
         return -int(-(prompt_tokens * price.prompt + completion_tokens * price.completion) // 1)
 
 
+class EmbeddingPrice(Table):
+    """What embedding costs; nothing on one's own machine."""
+
+    price_micro_per_token: float = Field(0, ge=0)
+    """In millionths of the currency unit per token."""
+    currency: str = "usd"
+
+    def cost_micro(self, tokens: int) -> int:
+        """Cost in whole micro-units, rounded up."""
+        return -int(-(tokens * self.price_micro_per_token) // 1)
+
+
 class ModelTable(Table):
     engines: dict[str, EngineSpec]
     models: dict[str, ModelSpec]
+    embeddings: dict[str, EmbeddingPrice] = {}
+    """By the name of the setting `embedding_model`, or of the provider's own; others cost nothing."""
 
     @model_validator(mode="after")
     def _check_references(self) -> Self:
@@ -79,6 +93,9 @@ class ModelTable(Table):
     def models_of(self, engine: str) -> dict[str, ModelSpec]:
         """The models that an engine serves, by key, in the order of the file."""
         return {key: spec for key, spec in self.models.items() if engine in spec.engines}
+
+    def embedding_price(self, name: str) -> EmbeddingPrice:
+        return self.embeddings.get(name, EmbeddingPrice())
 
     def model(self, key: str) -> ModelSpec:
         """Raise InvalidInput for a name that the table does not have."""

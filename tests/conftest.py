@@ -20,6 +20,7 @@ pytest_plugins = [
     "tests.fixtures.platform",
     "tests.fixtures.provider",
     "tests.fixtures.ray",
+    "tests.fixtures.scripted_pipeline",
     "tests.fixtures.second_factor",
     "tests.fixtures.streams",
     "tests.fixtures.stripe_double",

@@ -8,6 +8,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
 from deployments.gateway.models import Body
 from domain.jobs import UPLOAD, Job, JobFailure, JobState
+from domain.sources import BucketSource, CrawlSource, SitemapSource, UrlSource
 from domain.text import clean_text
 
 MAX_HASHES = 1_000
@@ -24,12 +25,23 @@ class UploadSource(BaseModel):
     kind: Literal["upload"] = UPLOAD
 
 
+JobSource = Annotated[
+    UploadSource | UrlSource | SitemapSource | CrawlSource | BucketSource, Field(discriminator="kind")
+]
+
+
 class JobBody(Body):
-    source: UploadSource
+    source: JobSource
     name: JobName = ""
-    replace: bool = Field(
-        False, description="Whether a document takes the place of earlier ones of the same source once it is ready."
+    replace: bool | None = Field(
+        None,
+        description="Whether a document takes the place of earlier ones of the same source once it is ready; "
+        "unset, it does for everything but uploads.",
     )
+
+    @property
+    def replaces(self) -> bool:
+        return self.source.kind != UPLOAD if self.replace is None else self.replace
 
 
 class JobModel(BaseModel):

@@ -71,7 +71,7 @@ async def create_job(
             body.source.model_dump(mode="json"),
             requester_of(origin),
             sealed=sealed,
-            replaces=body.replace,
+            replaces=body.replaces,
         )
         await _note(tx, origin, Action.JOB_CREATE, job)
     await notify_ingestion(services)

@@ -5,22 +5,18 @@ import os
 import signal
 import subprocess
 import sys
-import threading
 from collections.abc import Iterator
-from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import psutil
 import pytest
-from rich.console import Console
 from typer.testing import CliRunner
 
 from cluster.command import app
 from cluster.embedded.postgres import EmbeddedPostgres
 from cluster.embedded.process import Child, Running, SetupError, await_ready, created_at, family, free_port
 from cluster.external import check_redis, migrate_database
-from cluster.ingest import ingest_files
 from cluster.runtime import end_leftovers, load_state, new_state, only_one
 from tests.fixtures.conditions import eventually
 
@@ -149,6 +145,23 @@ def test_commands_that_need_a_running_installation_say_so(run_cli: CliRunner, co
     assert "`loquent up` starts it" in result.output
 
 
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        (["s3://bucket?x=1"], "Write the address as s3://bucket/prefix."),
+        (["http://example.com:99999/"], "This port is not one of the web."),
+        (["rows.csv", "--id-column", "id"], "Say with --text-column which columns hold the text."),
+    ],
+)
+def test_what_cannot_be_ingested_is_said_before_anything_is_asked(
+    run_cli: CliRunner, arguments: list[str], sentence: str
+) -> None:
+    result = run_cli.invoke(app, ["ingest", *arguments, "--chatbot", "x"])
+    assert result.exit_code == 1
+    assert sentence in result.output
+    assert "Traceback" not in result.output
+
+
 def test_a_wrong_setting_is_named(run_cli: CliRunner, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("LOQUENT_PORT", "many")
     result = run_cli.invoke(app, ["up"])
@@ -200,56 +213,3 @@ def test_the_limit_of_open_files_is_raised_as_far_as_allowed() -> None:
         "sys.exit(resource.getrlimit(resource.RLIMIT_NOFILE) != (2048, 2048))"
     )
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
-
-
-class ShortLived(BaseHTTPRequestHandler):
-    """A platform whose access tokens are good for two requests."""
-
-    protocol_version = "HTTP/1.1"
-    logins = 0
-    left = 0
-
-    def answer(self, status: int, body: object) -> None:
-        self.rfile.read(int(self.headers.get("content-length", 0)))
-        data = json.dumps(body).encode()
-        self.send_response(status)
-        self.send_header("content-length", str(len(data)))
-        self.end_headers()
-        self.wfile.write(data)
-
-    def do_POST(self) -> None:
-        kind = type(self)
-        if self.path == "/auth/login":
-            kind.logins, kind.left = kind.logins + 1, 2
-            return self.answer(200, {"access_token": f"token-{kind.logins}"})
-        return self.guarded(202, {"documents": [{"id": self.headers["content-length"]}]})
-
-    def do_GET(self) -> None:
-        self.guarded(200, {"status": "ready", "chunks": 1})
-
-    def guarded(self, status: int, body: object) -> None:
-        kind = type(self)
-        if kind.left == 0 or self.headers["authorization"] != f"Bearer token-{kind.logins}":
-            return self.answer(401, {"error": {"code": "not_authenticated", "message": "Sign in to continue."}})
-        kind.left -= 1
-        return self.answer(status, body)
-
-    def log_message(self, *_: object) -> None:
-        pass
-
-
-def test_a_long_ingestion_signs_in_again(tmp_path: Path) -> None:
-    for number in range(1, 6):
-        (tmp_path / f"{number}.txt").write_text("x" * number)
-    (tmp_path / ".hidden").write_text("no document")
-    server = HTTPServer(("127.0.0.1", 0), ShortLived)
-    thread = threading.Thread(target=server.serve_forever)
-    thread.start()
-    try:
-        console = Console(quiet=True)
-        assert ingest_files(f"http://127.0.0.1:{server.server_port}", tmp_path, "bot", "", "", console) == 0
-        assert ShortLived.logins == 5
-    finally:
-        server.shutdown()
-        server.server_close()
-        thread.join()

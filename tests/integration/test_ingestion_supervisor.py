@@ -1,16 +1,13 @@
 """The supervisor's care for documents whose run goes wrong, with a scripted pipeline over real stores."""
 
 import asyncio
-from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
-from dataclasses import dataclass, field
-from typing import Any
+from collections.abc import AsyncIterator
 from uuid import UUID, uuid4
 
 import numpy as np
 import pytest
 from pydantic import SecretStr
 
-from actors import ingestion_runs
 from actors.ingestion_runs import GAVE_UP, MAX_ATTEMPTS
 from actors.ingestion_supervisor import IngestionSupervisor
 from configs.settings import Settings
@@ -18,8 +15,7 @@ from domain.documents import Chunk, Document, DocumentStatus
 from domain.erasure import ErasureKind, ErasureState
 from domain.errors import NotFound
 from domain.ids import ChatbotId, TenantId
-from pipelines.embed_stage import EmbedPool
-from pipelines.work import EmbeddedDocument, FailedDocument, WorkItem
+from pipelines.work import WorkItem
 from storage.blobs import ORIGINAL, BlobStore, original_key
 from storage.postgres.database import system_tx, tenant_tx
 from storage.postgres.documents import Documents
@@ -30,46 +26,9 @@ from storage.vectors.store import VectorStore
 from tests.fixtures.conditions import eventually
 from tests.fixtures.database import DATABASE_SECRET, MASTER_KEYS
 from tests.fixtures.knowledge import KnowledgeBase
+from tests.fixtures.scripted_pipeline import NO_ROOM, POISON, UNWRITABLE, ScriptedPipeline
 
 Bot = tuple[TenantId, ChatbotId]
-POISON = "poison.txt"
-
-
-class NoPool:
-    def close(self) -> None:
-        pass
-
-
-@dataclass
-class ScriptedPipeline:
-    """Commits one chunk per document; breaks the whole run on a document named `POISON`."""
-
-    runs: list[list[str]] = field(default_factory=list)
-    before_commit: Callable[[WorkItem], Awaitable[None]] | None = None
-
-    async def ingest(
-        self, items: list[WorkItem], sizing: Any, pool: Any, vectors: VectorStore
-    ) -> AsyncGenerator[EmbeddedDocument | FailedDocument, None]:
-        self.runs.append(sorted(item.name for item in items))
-        if any(item.name == POISON for item in items):
-            raise RuntimeError("the run broke")
-        for item in items:
-            if self.before_commit:
-                await self.before_commit(item)
-            result = EmbeddedDocument(item, None, [Chunk(0, 0, 4, "text")], np.ones((1, 4), dtype=np.float32))
-            await vectors.add_document(
-                item.tenant_id, item.chatbot_id, item.document_id, item.name, result.chunks, result.vectors
-            )
-            yield result
-
-
-@pytest.fixture
-def pipeline(monkeypatch: pytest.MonkeyPatch) -> ScriptedPipeline:
-    pipeline = ScriptedPipeline()
-    monkeypatch.setattr(ingestion_runs, "ingest", pipeline.ingest)
-    monkeypatch.setattr(EmbedPool, "open", lambda sizing: NoPool())
-    monkeypatch.setattr(ingestion_runs, "POLL_SECONDS", 0.05)
-    return pipeline
 
 
 @pytest.fixture
@@ -118,6 +77,19 @@ async def test_a_document_that_breaks_its_run_fails_and_takes_nobody_along(
     assert [run for run in pipeline.runs if POISON in run][1:] == [[POISON]] * (MAX_ATTEMPTS - 1)
     statuses = [event["payload"]["status"] for event in await knowledge.events(bot[0])]
     assert sorted(statuses) == ["failed", "ready", "ready", "ready"]
+
+
+async def test_a_document_that_cannot_be_written_fails_alone_and_says_why(
+    knowledge: KnowledgeBase, supervisor: IngestionSupervisor, pipeline: ScriptedPipeline, bot: Bot
+) -> None:
+    unwritable = await knowledge.upload(*bot, b"too much", UNWRITABLE)
+    good = await knowledge.upload(*bot, b"good", "good.txt")
+    await supervisor.start()
+    bad, other = await ended(knowledge, unwritable, good)
+    assert (bad.status, bad.reason) == (DocumentStatus.FAILED, NO_ROOM)
+    assert other.status is DocumentStatus.READY
+    assert len([run for run in pipeline.runs if UNWRITABLE in run]) == MAX_ATTEMPTS
+    assert await VectorStore(knowledge.objects_url).count(*bot, unwritable.id) == 0
 
 
 async def test_what_a_dead_supervisor_had_in_work_is_taken_up(

@@ -16,7 +16,8 @@ from ray.serve.deployment import deployment_to_schema
 from ray.serve.schema import ServeDeploySchema
 
 from cluster.app import build, build_application
-from cluster.kubernetes import IMAGE, MANIFEST, OPTIONAL_SECRETS, REQUIRED_SECRETS, render, serve_config
+from cluster.kubernetes import MANIFEST, render, serve_config
+from cluster.manifest_parts import IMAGE, OPTIONAL_SECRETS, REQUIRED_SECRETS
 from configs.ray_environment import ray_environment
 from configs.settings import Settings, master_keys_of, without_master_keys
 from configs.sizing import GROUP_LABEL, DeploymentSizing, Profile, Sizing, load_sizing

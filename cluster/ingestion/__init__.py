@@ -1,0 +1,1 @@
+"""The client side of ingestion: `loquent ingest`, from files and addresses to a watched job."""
