@@ -73,3 +73,11 @@ def test_deep_nesting_is_read_to_the_end_or_refused() -> None:
     assert [text for _, text in rows(nested(1_000))] == ["before", "deep", "after"]
     with pytest.raises(IngestionFailure, match="damaged"):
         rows(nested(50_000))
+
+
+@pytest.mark.parametrize(
+    ("tag", "language"), [("de-AT", "de"), ("EN", "en"), ("german", None), ("", None), ("x", None)]
+)
+def test_what_the_page_says_of_its_language(tag: str, language: str | None) -> None:
+    page = f'<!DOCTYPE html><html lang="{tag}"><body><p>Some words.</p></body></html>'.encode()
+    assert parse(page, ParseLimits()).language == language
