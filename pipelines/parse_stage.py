@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+from dataclasses import replace
 from typing import Any
 
 import structlog
@@ -10,6 +11,7 @@ from domain.chunking import chunk
 from domain.documents import IngestionFailure, ParsedDocument
 from domain.errors import AppError
 from pipelines.embed_stage import BACKGROUND_NICENESS
+from pipelines.language import language_of
 from pipelines.parsed_json import dump_parsed
 from pipelines.parsing.sandbox import parse
 from pipelines.work import IngestSizing, WorkItem
@@ -42,13 +44,19 @@ def parse_and_chunk(row: Row, sizing: IngestSizing) -> list[Row]:
         return [_failed(index, UNREADABLE)]
 
 
+def parsed_with_language(data: bytes, item: WorkItem, sizing: IngestSizing) -> ParsedDocument:
+    """The parsed file; its language is that of its text, or what it says of itself. Raises as `parse` does."""
+    parsed = parse(data, item.name, item.media_type, sizing.limits)
+    return replace(parsed, language=language_of(parsed.text) or parsed.language)
+
+
 async def _chunks(index: int, item: WorkItem, sizing: IngestSizing) -> list[Row]:
     blobs = BlobStore(sizing.objects_url)
     keys = DocumentKeys.loads(item.tenant_id, item.document_id, item.keys) if item.keys else None
     data = await blobs.get(original_key(item.tenant_id, item.document_id))
     if keys is not None:
         data = keys.open(ORIGINAL, data)
-    parsed: ParsedDocument = await asyncio.to_thread(parse, data, item.name, item.media_type, sizing.limits)
+    parsed: ParsedDocument = await asyncio.to_thread(parsed_with_language, data, item, sizing)
     count = embedding_token_count(sizing.weights)
     chunks = chunk(parsed, count, max_tokens=sizing.max_tokens, overlap_tokens=sizing.overlap_tokens)
     if not chunks:
