@@ -40,8 +40,9 @@ log = structlog.get_logger()
 def ray_runner(settings: Settings, database_urls: tuple[str, str]) -> Callable[[Claim], Awaitable[None]]:
     """What runs an evaluation in a task of the cluster; cancelling it ends the task's process."""
     sizing = load_sizing(settings.profile).evaluation
-    # Attempts are counted in the database, whatever ended the one before.
-    task: Any = ray.remote(run_evaluation).options(name="evaluation", max_retries=0, **sizing.options())
+    # Attempts are counted in the database, whatever ended the one before. A process serves one: it gives its memory
+    # back, and what Serve keeps in it belongs to an event loop that is closed.
+    task: Any = ray.remote(max_retries=0, max_calls=1)(run_evaluation).options(name="evaluation", **sizing.options())
 
     async def run(claim: Claim) -> None:
         running = task.remote(settings, database_urls, claim)
