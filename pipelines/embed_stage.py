@@ -12,13 +12,10 @@ from typing import Any, Self
 import numpy as np
 import ray
 
-from pipelines.work import IngestSizing
+from pipelines.work import BACKGROUND_NICENESS, IngestSizing
 from storage.models.embedding import EncoderSpec, Vectors, open_encoder
 
 Batch = dict[str, Any]
-
-BACKGROUND_NICENESS = 10
-"""The processor serves conversations first."""
 
 
 class EmbedWorker:

@@ -14,7 +14,8 @@ from ray.data import DataContext, ExecutionOptions, ExecutionResources, TaskPool
 
 from domain.documents import Chunk
 from domain.errors import AppError, StorageFull
-from pipelines.embed_stage import EmbedPool, embed_chunks
+from domain.ids import ChatbotId, TenantId
+from pipelines.embed_stage import Batch, EmbedPool, embed_chunks
 from pipelines.parse_stage import NO_PAGE, Row, parse_and_chunk
 from pipelines.work import (
     EmbeddedDocument,
@@ -25,13 +26,16 @@ from pipelines.work import (
     WorkItem,
 )
 from storage.full_disk import is_full
-from storage.vectors.store import VectorStore
+from storage.vectors.store import NewDocument, VectorStore
 
 log = structlog.get_logger(__name__)
 
 NOT_WRITTEN = "The document could not be written to the store of passages."
 ITEMS_PER_TASK = 8
 """A task of its own for every document would cost more than parsing a short one."""
+FEW_ITEMS = 8
+"""Documents of a run without Ray Data."""
+_PARSE: Any = ray.remote(parse_and_chunk)  # once: Ray would keep every copy
 EMBED_TASK_CPUS = 0.01
 """The task only waits for its worker, which has CPUs of its own."""
 
@@ -45,36 +49,47 @@ async def ingest(
     interrupted alone; an exception means that the run itself broke, and that documents not yielded so far are not
     ingested.
     """
-    async with aclosing(_embedded(items, sizing, pool)) as results:
-        async for result in results:
-            yield await _written(result, vectors) if isinstance(result, EmbeddedDocument) else result
+    async with aclosing(_embedded(items, sizing, pool)) as steps:
+        async for ended in steps:
+            together: dict[tuple[TenantId, ChatbotId], list[EmbeddedDocument]] = {}
+            for one in ended:
+                if isinstance(one, EmbeddedDocument):
+                    together.setdefault((one.item.tenant_id, one.item.chatbot_id), []).append(one)
+                else:
+                    yield one
+            for documents in together.values():
+                for result in await _written(documents, vectors):
+                    yield result
 
 
-async def _written(result: EmbeddedDocument, vectors: VectorStore) -> EmbeddedDocument | InterruptedDocument:
-    """The document with its chunks committed, or none of them."""
-    item = result.item
+async def _written(
+    documents: list[EmbeddedDocument], vectors: VectorStore
+) -> list[EmbeddedDocument | InterruptedDocument]:
+    """Documents of one bot with their chunks committed, or none of them; a commit costs as much for one as for many."""
+    item = documents[0].item
+    new = [NewDocument(one.item.document_id, one.item.name, one.chunks, one.vectors) for one in documents]
     try:
-        await vectors.add_document(
-            item.tenant_id, item.chatbot_id, item.document_id, item.name, result.chunks, result.vectors
-        )
+        await vectors.add_documents(item.tenant_id, item.chatbot_id, new)
     except Exception as error:
+        if len(documents) > 1:
+            return [result for one in documents for result in await _written([one], vectors)]
         log.exception("document_not_written", document_id=str(item.document_id), tenant_id=str(item.tenant_id))
         if isinstance(error, AppError):
-            return InterruptedDocument(item, error.message)
-        return InterruptedDocument(item, StorageFull.default if is_full(error) else NOT_WRITTEN)
-    return result
+            return [InterruptedDocument(item, error.message)]
+        return [InterruptedDocument(item, StorageFull.default if is_full(error) else NOT_WRITTEN)]
+    return list(documents)
 
 
 async def _embedded(
     items: list[WorkItem], sizing: IngestSizing, pool: EmbedPool
-) -> AsyncGenerator[EmbeddedDocument | FailedDocument, None]:
-    """The blocking run in a thread of its own; the next result is computed only when it is asked for."""
+) -> AsyncGenerator[list[EmbeddedDocument | FailedDocument], None]:
+    """The blocking run in a thread of its own; the next results are computed only when they are asked for."""
     run = _run(items, sizing, pool)
     loop = asyncio.get_running_loop()
     thread = ThreadPoolExecutor(1, thread_name_prefix="ingest")
     try:
-        while (result := await loop.run_in_executor(thread, next, run, None)) is not None:
-            yield result
+        while (ended := await loop.run_in_executor(thread, next, run, None)) is not None:
+            yield ended
     finally:
         # In the same thread, behind a step still running: a generator cannot be closed while it runs.
         thread.submit(run.close)
@@ -83,23 +98,49 @@ async def _embedded(
 
 def _run(
     items: list[WorkItem], sizing: IngestSizing, pool: EmbedPool
-) -> Generator[EmbeddedDocument | FailedDocument, None, None]:
-    with DataContext.current(_context(sizing)):
-        dataset = _dataset(items, sizing, pool)
+) -> Generator[list[EmbeddedDocument | FailedDocument], None, None]:
+    """The documents that end with each batch."""
     partial: dict[int, list[Row]] = {}
-    batches: Any = dataset.iter_batches(batch_size=None, batch_format="numpy", prefetch_batches=1)
-    for batch in batches:
+    for batch in _few(items, sizing, pool) if len(items) <= FEW_ITEMS else _streamed(items, sizing, pool):
+        ended: list[EmbeddedDocument | FailedDocument] = []
         for row in _rows(batch):
             index, total = int(row["index"]), int(row["total"])
             if total == 0:
-                yield FailedDocument(items[index], str(row["reason"]))
+                ended.append(FailedDocument(items[index], str(row["reason"])))
                 continue
             rows = partial.setdefault(index, [])
             rows.append(row)
             if len(rows) == total:
-                yield _document(items[index], partial.pop(index))
+                ended.append(_document(items[index], partial.pop(index)))
+        yield ended
     if partial:
         raise RuntimeError(f"{len(partial)} documents came out incomplete")
+
+
+def _few(items: list[WorkItem], sizing: IngestSizing, pool: EmbedPool) -> Iterator[Batch]:
+    """The same stages without Ray Data, whose start takes longer than a small upload."""
+    parse = _PARSE.options(num_cpus=sizing.parse_cpus, label_selector=sizing.label_selector, max_retries=2)
+    waiting = [parse.remote(row, sizing=sizing) for row in _source(items)]
+    try:
+        while waiting:
+            ray.wait(waiting, num_returns=1)
+            ready, waiting = ray.wait(waiting, num_returns=len(waiting), timeout=0)
+            rows: list[Row] = [row for done in ray.get(ready) for row in done]
+            yield embed_chunks({name: [row[name] for row in rows] for name in rows[0]}, pool.workers)
+    finally:
+        for task in waiting:
+            ray.cancel(task)
+
+
+def _streamed(items: list[WorkItem], sizing: IngestSizing, pool: EmbedPool) -> Iterator[Batch]:
+    with DataContext.current(_context(sizing)):
+        dataset = _dataset(items, sizing, pool)
+    batches: Any = dataset.iter_batches(batch_size=None, batch_format="numpy", prefetch_batches=1)
+    yield from batches
+
+
+def _source(items: list[WorkItem]) -> list[Row]:
+    return [{"index": index, "item": [str(value) for value in astuple(item)]} for index, item in enumerate(items)]
 
 
 def _context(sizing: IngestSizing) -> DataContext:
@@ -115,7 +156,7 @@ def _context(sizing: IngestSizing) -> DataContext:
 
 
 def _dataset(items: list[WorkItem], sizing: IngestSizing, pool: EmbedPool) -> ray.data.Dataset:
-    rows = [{"index": index, "item": [str(value) for value in astuple(item)]} for index, item in enumerate(items)]
+    rows = _source(items)
     parallel = max(1, round(sizing.total_cpus / sizing.parse_cpus))
     blocks = min(len(rows), max(parallel, -(-len(rows) // ITEMS_PER_TASK)))
     # Ray Data's types know stages without further arguments only.

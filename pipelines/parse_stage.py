@@ -10,11 +10,10 @@ import structlog
 from domain.chunking import chunk
 from domain.documents import IngestionFailure, ParsedDocument
 from domain.errors import AppError
-from pipelines.embed_stage import BACKGROUND_NICENESS
 from pipelines.language import language_of
 from pipelines.parsed_json import dump_parsed
 from pipelines.parsing.sandbox import parse
-from pipelines.work import IngestSizing, WorkItem
+from pipelines.work import BACKGROUND_NICENESS, IngestSizing, WorkItem
 from storage.blobs import ORIGINAL, PARSED, BlobStore, original_key, parsed_key
 from storage.keys import DocumentKeys
 from storage.models.embedding import embedding_token_count

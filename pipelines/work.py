@@ -9,6 +9,9 @@ from domain.ids import ChatbotId, DocumentId, TenantId
 from pipelines.parsing.limits import ParseLimits
 from storage.models.embedding import EncoderSpec, Vectors, encoder_spec
 
+BACKGROUND_NICENESS = 10
+"""Of whatever computes here: the processor serves conversations first."""
+
 
 @dataclass(frozen=True, slots=True)
 class WorkItem:

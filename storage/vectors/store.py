@@ -8,6 +8,7 @@ from typing import Any
 from weakref import WeakValueDictionary
 
 import numpy as np
+import pyarrow as pa
 from lancedb.index import FTS
 from numpy.typing import NDArray
 
@@ -26,6 +27,16 @@ UNINDEXED_ROWS = 64
 KEEP_VERSIONS = timedelta(hours=1)
 """Longer than any search that may still read an older version."""
 PURGE_AGE = timedelta(milliseconds=1)
+
+
+@dataclass(frozen=True, slots=True)
+class NewDocument:
+    """A document's chunks with their vectors, of shape (len(chunks), dimension) and finite."""
+
+    document_id: DocumentId
+    name: str
+    chunks: Sequence[Chunk]
+    vectors: NDArray[np.float32]
 
 
 class VectorStore:
@@ -54,16 +65,33 @@ class VectorStore:
 
         `vectors` has shape (len(chunks), dimension), finite. Raises ValueError when it has not.
         """
-        key, document = table_key(tenant_id, chatbot_id, generation), opaque(document_id)
-        rows = rows_of(document, name, chunks, vectors)
-        dimension = vectors.shape[1]
+        new = NewDocument(document_id, name, chunks, vectors)
+        await self.add_documents(tenant_id, chatbot_id, [new], generation=generation)
+
+    async def add_documents(
+        self,
+        tenant_id: TenantId,
+        chatbot_id: ChatbotId,
+        documents: Sequence[NewDocument],
+        *,
+        generation: int = 0,
+    ) -> None:
+        """As `add_document`, several in one commit: all of them or, when it fails, none."""
+        if not documents:
+            return
+        key = table_key(tenant_id, chatbot_id, generation)
+        rows = pa.concat_tables(
+            [rows_of(opaque(one.document_id), one.name, one.chunks, one.vectors) for one in documents]
+        )
+        dimension = documents[0].vectors.shape[1]
         if dimension != (self._dimension or dimension):
             raise ValueError(f"vectors must have {self._dimension} numbers, not {dimension}")
+        theirs = ", ".join(f"'{opaque(one.document_id)}'" for one in documents)
         async with self._lock(key):
             table = await self._open_or_create(key, dimension)
             # Delete and insert as one merge, for they would be two versions otherwise.
             merge = table.merge_insert(["document_id", "ordinal"]).when_matched_update_all()
-            merge = merge.when_not_matched_insert_all().when_not_matched_by_source_delete(f"document_id = '{document}'")
+            merge = merge.when_not_matched_insert_all().when_not_matched_by_source_delete(f"document_id in ({theirs})")
             await merge.execute(rows)
 
     async def remove_document(self, tenant_id: TenantId, chatbot_id: ChatbotId, document_id: DocumentId) -> None:

@@ -18,6 +18,7 @@ from domain.documents import DocumentStatus
 from domain.ids import ChatbotId, DocumentId, TenantId
 from domain.retrieval.configuration import RetrievalConfig
 from domain.retrieval.relevance import relevance, shared_words
+from pipelines import ingest as pipeline
 from pipelines.embed_stage import EmbedPool
 from pipelines.ingest import ingest
 from pipelines.parsed_json import load_parsed
@@ -62,7 +63,11 @@ async def stored(sizing: IngestSizing, name: str, media_type: str, data: bytes |
     return item
 
 
-async def test_failures_stay_alone(pool: EmbedPool, sizing: IngestSizing, model: EmbeddingModel) -> None:
+@pytest.mark.parametrize("few", [0, 100], ids=["Ray Data", "plain tasks"])
+async def test_failures_stay_alone(
+    pool: EmbedPool, sizing: IngestSizing, model: EmbeddingModel, monkeypatch: pytest.MonkeyPatch, few: int
+) -> None:
+    monkeypatch.setattr(pipeline, "FEW_ITEMS", few)
     blobs, vectors = BlobStore(sizing.objects_url), VectorStore(sizing.objects_url)
     manual = "# Setup\n\nPress the green button for two seconds.\n\n# Care\n\nClean the lens with a dry cloth."
     good = [

@@ -13,7 +13,7 @@ from domain.documents import Chunk
 from domain.ids import ChatbotId, DocumentId, TenantId
 from storage.models.embedding import Vectors
 from storage.vectors.places import has_no_table, root_of
-from storage.vectors.store import VectorStore
+from storage.vectors.store import NewDocument, VectorStore
 
 DIMENSION = 8
 TENANT, BOT = TenantId(uuid4()), ChatbotId(uuid4())
@@ -90,6 +90,21 @@ async def test_adding_again_replaces_every_row_of_the_document(store: VectorStor
     assert await found(store, "two", axis(1)) == []
     await add(store, document, ["a", "b", "c", "d"], [0, 1, 2, 3])
     assert await store.count(TENANT, BOT, document) == 4
+
+
+async def test_several_documents_are_one_commit_or_none(store: VectorStore) -> None:
+    kept, first, second = (DocumentId(uuid4()) for _ in range(3))
+    await store.add_document(TENANT, BOT, kept, "kept.txt", chunks(["kept"]), axis(0)[None])
+    await store.add_document(TENANT, BOT, first, "old.txt", chunks(["old", "older"]), np.stack([axis(1), axis(2)]))
+    good = NewDocument(first, "new.txt", chunks(["new"]), axis(1)[None])
+    broken = NewDocument(second, "bad.txt", chunks(["bad"]), np.full((1, DIMENSION), np.nan, dtype=np.float32))
+    with pytest.raises(ValueError, match="finite"):
+        await store.add_documents(TENANT, BOT, [good, broken])
+    assert [await store.count(TENANT, BOT, one) for one in (kept, first, second)] == [1, 2, 0]
+    fine = NewDocument(second, "fine.txt", chunks(["a", "b"]), np.stack([axis(3), axis(4)]))
+    await store.add_documents(TENANT, BOT, [good, fine])
+    assert [await store.count(TENANT, BOT, one) for one in (kept, first, second)] == [1, 1, 2]
+    await store.add_documents(TENANT, BOT, [])
 
 
 async def test_readers_see_a_document_whole_or_not_at_all(store: VectorStore, tmp_path: Path) -> None:
