@@ -52,7 +52,15 @@ def row(index: int, ordinal: int = 0, total: int = 1) -> dict[str, Any]:
     vector = np.eye(4, dtype=np.float32)[ordinal].tobytes()
     places = {"index": index, "total": total, "pages": 0, "ordinal": ordinal, "start": ordinal, "end": ordinal + 1}
     reason = "" if total else "The file is empty."
-    return {**places, "page": 0, "section": "", "text": f"chunk {ordinal}", "reason": reason, "vector": vector}
+    return {
+        **places,
+        "page": 0,
+        "section": "",
+        "language": "",
+        "text": f"chunk {ordinal}",
+        "reason": reason,
+        "vector": vector,
+    }
 
 
 async def results_of(

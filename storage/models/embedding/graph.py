@@ -1,5 +1,6 @@
 """An OpenVINO graph of a sentence-transformers model: transformer, pooling and whatever comes behind, as one."""
 
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +26,10 @@ def write_graphs(model: Any, folder: Path) -> None:
     if getattr(model.tokenizer, "padding_side", "right") != "right":
         raise ValueError("the model pads on the left")
     backend.save(str(folder / TOKENIZER))
-    graph = openvino.convert_model(_whole(model), example_input=_example(model), input=[_shape(), _shape()])
+    with warnings.catch_warnings():
+        # The tracer warns of what it takes for constant; whether it is, the trials show.
+        warnings.simplefilter("ignore")
+        graph = openvino.convert_model(_whole(model), example_input=_example(model), input=[_shape(), _shape()])
     openvino.save_model(graph, folder / GRAPH, compress_to_fp16=True)
     openvino.save_model(_with_int8_weights(folder / GRAPH), folder / GRAPH_INT8, compress_to_fp16=False)
 
