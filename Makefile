@@ -1,6 +1,6 @@
 # One machine, one command: `make run`.
 .DEFAULT_GOAL := help
-.PHONY: help run setup test check bench faults clean
+.PHONY: help run setup test check bench faults ingestion-faults clean
 
 # The first interpreter that is Python 3.11; the set-up says so in a sentence when there is none.
 PYTHON ?= $(shell for p in python3.11 python3; do \
@@ -13,7 +13,7 @@ OIDC = tests/fixtures/oidc
 BOOTSTRAP = $(PYTHON) cluster/setup/bootstrap.py --data-dir "$(LOQUENT_DATA_DIR)"
 
 help: ## Say what there is
-	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /\1\t/' | expand -t 10
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 18
 
 run: ## Install what is missing, start everything, print the address and the demo log-in
 	@$(BOOTSTRAP)
@@ -42,6 +42,9 @@ bench: setup ## Measure what the documentation claims
 
 faults: setup ## Kill and freeze its processes under load, 200 times, and check what is left
 	$(VENV)/python -m tests.faults.run
+
+ingestion-faults: setup ## Kill ingestion at its stages, 50 times, and check every document that is left
+	$(VENV)/python -m tests.faults.ingestion_run
 
 clean: ## Remove builds and caches; the data in .loquent and the installation in .venv stay
 	rm -rf web/dist .hypothesis .mypy_cache .ruff_cache .pytest_cache *.egg-info
