@@ -2,6 +2,7 @@
 
 from uuid import UUID
 
+from actors.renaming import Renaming
 from domain.documents import DocumentStatus
 from domain.erasure import ErasureKind
 from domain.errors import NotFound
@@ -23,20 +24,31 @@ class DocumentEnds:
         self._db = db
         self._vectors = vectors
         self._blobs = blobs
+        self.renaming = Renaming(db, vectors)
 
     async def finish(self, result: EmbeddedDocument) -> None:
         """Its chunks are committed: it is ready, unless it was deleted meanwhile."""
         item = result.item
         async with system_tx(self._db) as tx:
             documents = Documents(tx)
-            kept = await documents.mark_ready(item.tenant_id, item.document_id, result.pages, len(result.chunks))
-            if kept:
+            name = await documents.mark_ready(
+                item.tenant_id,
+                item.document_id,
+                result.pages,
+                len(result.chunks),
+                language=result.language,
+                chunked_with=result.chunked_with,
+            )
+            if name is not None:
                 jobs = Jobs(tx, item.tenant_id)
                 await jobs.document_ended(item.document_id, ItemState.READY, chunks=len(result.chunks))
                 await _tell(tx, item, DocumentStatus.READY)
                 await _replace(tx, jobs, item)
             bot_exists = await documents.chatbot_exists(item.tenant_id, item.chatbot_id)
-        if not kept:
+        if name not in (None, item.name):
+            # It was renamed meanwhile.
+            await self.renaming.rename(item.tenant_id, item.chatbot_id, item.document_id)
+        if name is None:
             # What its deletion removed has just been written again.
             await self.forget(item.tenant_id, item.chatbot_id, [item.document_id], whole_bot=not bot_exists)
 

@@ -179,7 +179,14 @@ class IngestionRuns:
 
 def _item(claimed: ClaimedDocument) -> WorkItem:
     document = claimed.document
-    return WorkItem(document.tenant_id, document.chatbot_id, document.id, document.name, document.media_type)
+    return WorkItem(
+        document.tenant_id,
+        document.chatbot_id,
+        document.id,
+        document.name,
+        document.media_type,
+        chunking=claimed.chunking,
+    )
 
 
 def _why(error: Exception) -> str:

@@ -77,6 +77,12 @@ class IngestionSupervisor:
         gone = [DocumentId(UUID(one)) for one in ([document_id] if document_id else document_ids or [])]
         await self.ends.forget(tenant, chatbot, gone, whole_bot=document_id is None)
 
+    async def rename(self, tenant_id: str, chatbot_id: str, document_id: str) -> None:
+        """The document has another name. May be repeated; raises ValueError for a wrong id."""
+        await self.start()
+        tenant, chatbot = TenantId(UUID(tenant_id)), ChatbotId(UUID(chatbot_id))
+        await self.ends.renaming.rename(tenant, chatbot, DocumentId(UUID(document_id)))
+
     async def health(self) -> dict[str, int | bool]:
         """Load, for `loquent status`."""
         return self.runs.load if self._opened else {}

@@ -140,11 +140,18 @@ class OutboxRelay:
                 await Ledger(tx).count_turns(USAGE, completed)
 
     async def _wake_ingestion(self, events: Sequence[OutboxEvent]) -> None:
-        """Tell the ingestion supervisor about new documents; what must be erased, it finds itself."""
-        if not any(event.kind is EventKind.DOCUMENT_QUEUED for event in events):
+        """Tell the ingestion supervisor about new and renamed documents; what must be erased, it finds itself."""
+        renamed = {
+            (str(event.tenant_id), event.payload["chatbot_id"], event.payload["document_id"])
+            for event in events
+            if event.kind is EventKind.DOCUMENT_RENAMED
+        }
+        if not renamed and not any(event.kind is EventKind.DOCUMENT_QUEUED for event in events):
             return
         try:
             supervisor: Any = ray.get_actor(SUPERVISOR, "loquent")
         except ValueError as error:
             raise Unavailable("The ingestion supervisor is starting.") from error
         await supervisor.notify.remote()
+        for document in renamed:
+            await supervisor.rename.remote(*document)

@@ -6,6 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
+from domain.chunking_config import ChunkingConfig
 from domain.guarding.configuration import GuardrailsConfig
 from domain.ids import ChatbotId, TenantId
 from domain.knowledge import FIRST, Knowledge
@@ -43,8 +44,14 @@ class ChatbotConfig(BaseModel):
     greeting: Text = Field("Hello! What would you like to know?", max_length=1_000)
     no_answer: Text = Field("I could not find an answer to that in the documents.", max_length=1_000)
     retrieval: RetrievalConfig = Field(default_factory=RetrievalConfig)
+    chunking: ChunkingConfig = Field(
+        default_factory=ChunkingConfig, description="Of documents from now on; those of before say that they are stale."
+    )
     visitors: Literal["off", "identified", "anonymous"] = Field(
         "anonymous", description="Who may chat without an account: nobody, people whom the tenant names, or anyone."
+    )
+    visitor_sources: Literal["snippet", "passage"] = Field(
+        "snippet", description="What a visitor sees of a source: what is cited, or also what stands around it."
     )
     guardrails: GuardrailsConfig = Field(default_factory=GuardrailsConfig, description="docs/guardrails.md")
     privacy: PrivacyConfig = Field(default_factory=PrivacyConfig)

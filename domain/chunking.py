@@ -4,6 +4,7 @@ import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
+from domain.chunking_config import ChunkingConfig, ChunkingStrategy
 from domain.documents import Block, Chunk, ParsedDocument
 
 CHARACTERS_PER_TOKEN = 12
@@ -48,30 +49,67 @@ class _Budget:
         return max(self.count(self.text[start:end]), -(-(end - start) // CHARACTERS_PER_TOKEN))
 
 
+@dataclass(frozen=True, slots=True)
+class _Bounds:
+    """What a chunk keeps to."""
+
+    blocks: bool
+    sections: bool
+    pages: bool
+
+    def section_between(self, one: _Piece, other: _Piece) -> bool:
+        return self.sections and one.section != other.section
+
+    def page_between(self, one: _Piece, other: _Piece) -> bool:
+        return self.pages and one.page != other.page
+
+
+def cut(parsed: ParsedDocument, count: Callable[[str], int], config: ChunkingConfig) -> list[Chunk]:
+    """The chunks of a document as a bot's settings say; see `chunk`."""
+    return chunk(
+        parsed,
+        count,
+        max_tokens=config.max_tokens,
+        overlap_tokens=config.overlap_tokens,
+        fixed=config.strategy is ChunkingStrategy.FIXED,
+        respect_sections=config.respect_sections,
+        respect_pages=config.respect_pages,
+    )
+
+
 def chunk(
-    parsed: ParsedDocument, count: Callable[[str], int], *, max_tokens: int = 200, overlap_tokens: int = 30
+    parsed: ParsedDocument,
+    count: Callable[[str], int],
+    *,
+    max_tokens: int = 200,
+    overlap_tokens: int = 30,
+    fixed: bool = False,
+    respect_sections: bool = True,
+    respect_pages: bool = True,
 ) -> list[Chunk]:
     """Passages of at most `max_tokens` in reading order; together they hold every visible character.
 
-    A chunk never crosses a page, and crosses into another section only while it is very small. Chunks of one section
-    overlap by whole sentences of up to `overlap_tokens`. `count` gives the tokens of a text without the model's
-    special tokens; it is called about once per sentence, and texts joined by white space must not count more
-    together than apart. A single character that counts more than `max_tokens` is a chunk all the same.
+    Unless told otherwise a chunk never crosses a page, and crosses into another section only while it is very small.
+    Neighbours overlap by whole sentences of up to `overlap_tokens`, `fixed` ones by words. `count` gives the tokens of
+    a text without the model's special tokens; it is called about once per sentence (`fixed`: word), and texts joined
+    by white space must not count more together than apart. A single character that counts more than `max_tokens` is a
+    chunk all the same.
     """
     if not 0 <= overlap_tokens < max_tokens:
         raise ValueError("the overlap must be smaller than a chunk")
     budget = _Budget(parsed.text, count, max_tokens, max(1, min(overlap_tokens or max_tokens, max_tokens // SMALL)))
-    packer = _Packer(parsed.text, max_tokens, overlap_tokens)
+    packer = _Packer(parsed.text, max_tokens, overlap_tokens, _Bounds(not fixed, respect_sections, respect_pages))
     for block in parsed.blocks:
-        packer.add(list(_pieces(block, budget)))
+        packer.add(list(_words(block, budget) if fixed else _pieces(block, budget)))
     return packer.finish()
 
 
 class _Packer:
     """Fills one chunk at a time; pieces carried over for overlap are never a chunk of their own."""
 
-    def __init__(self, text: str, max_tokens: int, overlap_tokens: int) -> None:
+    def __init__(self, text: str, max_tokens: int, overlap_tokens: int, bounds: _Bounds) -> None:
         self._text = text
+        self._bounds = bounds
         self._max = max_tokens
         self._overlap = overlap_tokens
         self._chunks: list[Chunk] = []
@@ -86,14 +124,15 @@ class _Packer:
             return
         if self._pieces:
             last, total = self._pieces[-1], sum(piece.cost for piece in pieces)
-            if last.page != pieces[0].page or (last.section != pieces[0].section and self._cost * SMALL >= self._max):
+            apart = self._bounds.section_between(last, pieces[0])
+            if self._bounds.page_between(last, pieces[0]) or (apart and self._cost * SMALL >= self._max):
                 self._close(overlap=False)
-            elif self._cost * 2 >= self._max and self._cost + total > self._max >= total:
-                self._close(overlap=last.section == pieces[0].section)
+            elif self._bounds.blocks and self._cost * 2 >= self._max and self._cost + total > self._max >= total:
+                self._close(overlap=not apart)
                 self._make_room(total)
         for piece in pieces:
             if self._pieces and self._cost + piece.cost > self._max:
-                self._close(overlap=self._pieces[-1].section == piece.section)
+                self._close(overlap=not self._bounds.section_between(self._pieces[-1], piece))
                 self._make_room(piece.cost)
             self._pieces.append(piece)
             self._cost += piece.cost
@@ -114,13 +153,13 @@ class _Packer:
                     start=start,
                     end=end,
                     text=self._text[start:end],
-                    page=fresh[0].page,
+                    page=pieces[0].page,
                     section=_main_section(fresh),
                 )
             )
         if overlap:
             for piece in reversed(pieces[1:]):
-                if cost + piece.cost > self._overlap or piece.section != pieces[-1].section:
+                if cost + piece.cost > self._overlap or self._bounds.section_between(piece, pieces[-1]):
                     break
                 kept.append(piece)
                 cost += piece.cost
@@ -152,6 +191,13 @@ def _pieces(block: Block, budget: _Budget) -> Iterator[_Piece]:
             for span in _trimmed(budget.text, line.start(), line.end()):
                 for part_start, part_end, part_cost in _parts(*span, budget):
                     yield _Piece(part_start, part_end, part_cost, block.page, block.section)
+
+
+def _words(block: Block, budget: _Budget) -> Iterator[_Piece]:
+    """Words of a block; a longer one falls into parts of the grain, for a text without spaces overlaps too."""
+    for word in _WORD.finditer(budget.text, block.start, block.end):
+        for start, end, cost in _cut(word.start(), word.end(), budget, budget.grain):
+            yield _Piece(start, end, cost, block.page, block.section)
 
 
 def _sentences(text: str, start: int, end: int) -> Iterator[tuple[int, int]]:
@@ -187,7 +233,7 @@ def _parts(start: int, end: int, budget: _Budget) -> Iterator[tuple[int, int, in
             yield group_start, group_end, group_cost
             group_cost = 0
         if cost > budget.tokens:
-            yield from _cut(word.start(), word.end(), budget)
+            yield from _cut(word.start(), word.end(), budget, budget.tokens)
             continue
         if not group_cost:
             group_start = word.start()
@@ -196,13 +242,13 @@ def _parts(start: int, end: int, budget: _Budget) -> Iterator[tuple[int, int, in
         yield group_start, group_end, group_cost
 
 
-def _cut(start: int, end: int, budget: _Budget) -> Iterator[tuple[int, int, int]]:
-    """Halve a word until its parts fit, in order and without recursion."""
+def _cut(start: int, end: int, budget: _Budget, most: int) -> Iterator[tuple[int, int, int]]:
+    """Halve a word until its parts cost at most `most`, in order and without recursion."""
     pending = [(start, end)]
     while pending:
         left, right = pending.pop()
         cost = budget.cost(left, right)
-        if cost <= budget.tokens or right - left == 1:
+        if cost <= most or right - left == 1:
             yield left, right, cost
             continue
         middle = (left + right) // 2

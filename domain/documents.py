@@ -41,6 +41,10 @@ class Document:
     created_at: datetime
     updated_at: datetime
 
+    def is_stale(self, present: str) -> bool:
+        """Whether its chunks were made in another way than `present`, a fingerprint; unknown is not stale."""
+        return self.status is DocumentStatus.READY and self.chunked_with not in (None, present)
+
 
 @dataclass(frozen=True, slots=True)
 class Block:
@@ -66,7 +70,7 @@ class ParsedDocument:
 
 @dataclass(frozen=True, slots=True)
 class Chunk:
-    """A passage to embed: `text == parsed.text[start:end]`; it never crosses a page."""
+    """A passage to embed: `text == parsed.text[start:end]`; `page` is the one where it begins."""
 
     ordinal: int
     start: int

@@ -11,6 +11,7 @@ from domain.ids import TenantId
 class EventKind(StrEnum):
     MESSAGE_COMPLETED = "message.completed"
     DOCUMENT_QUEUED = "document.queued"
+    DOCUMENT_RENAMED = "document.renamed"
     DOCUMENT_CHANGED = "document.changed"
     DOCUMENT_DELETED = "document.deleted"
     CHATBOT_DELETED = "chatbot.deleted"

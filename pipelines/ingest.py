@@ -24,6 +24,7 @@ from pipelines.work import (
     InterruptedDocument,
     Result,
     WorkItem,
+    chunking_of,
 )
 from storage.full_disk import is_full
 from storage.vectors.store import NewDocument, VectorStore
@@ -111,7 +112,7 @@ def _run(
             rows = partial.setdefault(index, [])
             rows.append(row)
             if len(rows) == total:
-                ended.append(_document(items[index], partial.pop(index)))
+                ended.append(_document(items[index], sizing, partial.pop(index)))
         yield ended
     if partial:
         raise RuntimeError(f"{len(partial)} documents came out incomplete")
@@ -184,7 +185,7 @@ def _rows(batch: dict[str, Any]) -> Iterator[Row]:
         yield dict(zip(names, values, strict=True))
 
 
-def _document(item: WorkItem, rows: list[Row]) -> EmbeddedDocument:
+def _document(item: WorkItem, sizing: IngestSizing, rows: list[Row]) -> EmbeddedDocument:
     rows.sort(key=lambda row: int(row["ordinal"]))
     chunks = [
         Chunk(
@@ -197,6 +198,7 @@ def _document(item: WorkItem, rows: list[Row]) -> EmbeddedDocument:
         )
         for row in rows
     ]
-    pages = int(rows[0]["pages"])
+    pages, language = int(rows[0]["pages"]), str(rows[0]["language"])
     vectors = np.stack([np.frombuffer(row["vector"], dtype=np.float32) for row in rows])
-    return EmbeddedDocument(item, pages if pages != NO_PAGE else None, chunks, vectors)
+    chunked_with = chunking_of(item, sizing).fingerprint(sizing.model)
+    return EmbeddedDocument(item, pages if pages != NO_PAGE else None, chunks, vectors, language or None, chunked_with)

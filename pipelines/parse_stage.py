@@ -7,13 +7,13 @@ from typing import Any
 
 import structlog
 
-from domain.chunking import chunk
+from domain.chunking import cut
 from domain.documents import IngestionFailure, ParsedDocument
 from domain.errors import AppError
 from pipelines.language import language_of
 from pipelines.parsed_json import dump_parsed
 from pipelines.parsing.sandbox import parse
-from pipelines.work import BACKGROUND_NICENESS, IngestSizing, WorkItem
+from pipelines.work import BACKGROUND_NICENESS, IngestSizing, WorkItem, chunking_of
 from storage.blobs import ORIGINAL, PARSED, BlobStore, original_key, parsed_key
 from storage.keys import DocumentKeys
 from storage.models.embedding import embedding_token_count
@@ -57,7 +57,7 @@ async def _chunks(index: int, item: WorkItem, sizing: IngestSizing) -> list[Row]
         data = keys.open(ORIGINAL, data)
     parsed: ParsedDocument = await asyncio.to_thread(parsed_with_language, data, item, sizing)
     count = embedding_token_count(sizing.weights)
-    chunks = chunk(parsed, count, max_tokens=sizing.max_tokens, overlap_tokens=sizing.overlap_tokens)
+    chunks = cut(parsed, count, chunking_of(item, sizing))
     if not chunks:
         raise IngestionFailure(NO_TEXT)
     text = dump_parsed(parsed)
@@ -73,6 +73,7 @@ async def _chunks(index: int, item: WorkItem, sizing: IngestSizing) -> list[Row]
             "page": passage.page or NO_PAGE,
             "section": passage.section or "",
             "text": passage.text,
+            "language": parsed.language or "",
             "reason": "",
         }
         for passage in chunks
@@ -81,4 +82,4 @@ async def _chunks(index: int, item: WorkItem, sizing: IngestSizing) -> list[Row]
 
 def _failed(index: int, reason: str) -> Row:
     numbers = dict.fromkeys(("total", "pages", "ordinal", "start", "end", "page"), 0)
-    return {"index": index, **numbers, "section": "", "text": "", "reason": reason}
+    return {"index": index, **numbers, "section": "", "text": "", "language": "", "reason": reason}

@@ -4,10 +4,12 @@ from dataclasses import dataclass, field
 
 from configs.settings import Settings
 from configs.sizing import load_sizing
+from domain.chunking_config import ChunkingConfig
 from domain.documents import Chunk
 from domain.ids import ChatbotId, DocumentId, TenantId
 from pipelines.parsing.limits import ParseLimits
 from storage.models.embedding import EncoderSpec, Vectors, encoder_spec
+from storage.models.window import embedding_window
 
 BACKGROUND_NICENESS = 10
 """Of whatever computes here: the processor serves conversations first."""
@@ -24,6 +26,8 @@ class WorkItem:
     media_type: str
     keys: str = field(default="", repr=False)
     """`DocumentKeys.dumps` for sealed files; empty for those in clear, from before encryption."""
+    chunking: str = ""
+    """The bot's `ChunkingConfig` as JSON; empty for the usual one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +39,8 @@ class IngestSizing:
     """Of the embedding model: a folder, a Hugging Face id, or the name of a remote one; its tokens measure chunks."""
     encoder: EncoderSpec | None = None
     """What makes the vectors; torch on `weights` when unset."""
+    model: str = ""
+    """The embedding model's name, as it is in fingerprints."""
     embed_workers: int = 1
     embed_threads: int = 2
     embed_cpus: float = 0.25
@@ -43,8 +49,6 @@ class IngestSizing:
     total_cpus: float = 0.75
     """Of all tasks of one run together, embed workers not counted."""
     batch_chunks: int = 64
-    max_tokens: int = 200
-    overlap_tokens: int = 30
     limits: ParseLimits = field(default_factory=ParseLimits)
     label_selector: dict[str, str] | None = None
     """Node labels that ingestion is bound to, on a cluster with nodes of its own for it."""
@@ -58,6 +62,9 @@ class EmbeddedDocument:
     pages: int | None
     chunks: list[Chunk]
     vectors: Vectors
+    language: str | None = None
+    chunked_with: str | None = None
+    """The fingerprint of chunking and model."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,16 +86,25 @@ class InterruptedDocument:
 Result = EmbeddedDocument | FailedDocument | InterruptedDocument
 
 
+def chunking_of(item: WorkItem, sizing: IngestSizing) -> ChunkingConfig:
+    """How the document is cut: as its bot says, and never beyond the model's window."""
+    config = ChunkingConfig.model_validate_json(item.chunking) if item.chunking else ChunkingConfig()
+    return config.within(embedding_window(sizing.weights))
+
+
 def ingest_sizing(settings: Settings) -> IngestSizing:
     """The sizing of the settings' profile: a share of the one machine, or nodes of its own on a cluster."""
     place = load_sizing(settings.profile).ingest.label_selector or None
     encoder = encoder_spec(settings)
     if settings.profile != "kubernetes":
-        return IngestSizing(settings.objects_url, encoder.weights, encoder, label_selector=place)
+        return IngestSizing(
+            settings.objects_url, encoder.weights, encoder, settings.embedding_model, label_selector=place
+        )
     return IngestSizing(
         settings.objects_url,
         encoder.weights,
         encoder,
+        settings.embedding_model,
         embed_workers=2,
         embed_cpus=2.0,
         parse_cpus=1.0,

@@ -13,14 +13,15 @@ from cluster.embedded.process import SetupError
 from cluster.ingestion.client import KnowledgeClient
 from configs.settings import Settings
 from configs.tables import EmbeddingPrice, load_models
-from domain.chunking import chunk
+from domain.chunking import cut
+from domain.chunking_config import ChunkingConfig
 from domain.documents import IngestionFailure
 from pipelines.parse_stage import NO_TEXT
 from pipelines.parsing.limits import ParseLimits
 from pipelines.parsing.sandbox import parse
 from pipelines.sources.found import Source, SourceFailure, SourceItem
-from pipelines.work import ingest_sizing
 from storage.models.embedding import embedding_model_path, embedding_token_count
+from storage.models.window import embedding_window
 
 GROUP = 50
 AT_ONCE = 2
@@ -49,11 +50,10 @@ class Estimate:
 
 @dataclass(frozen=True, slots=True)
 class Cutting:
-    """How the chatbot's documents are cut, and what embedding them costs."""
+    """How documents are cut, and what embedding them costs."""
 
     count: Callable[[str], int]
-    max_tokens: int
-    overlap_tokens: int
+    chunking: ChunkingConfig
     price: EmbeddingPrice
 
 
@@ -113,9 +113,7 @@ async def _count(item: SourceItem, cutting: Cutting, found: Estimate) -> None:
     data = await item.content.read()
     try:
         parsed = await asyncio.to_thread(parse, data, item.name, item.media_type, ParseLimits())
-        chunks = await asyncio.to_thread(
-            lambda: chunk(parsed, cutting.count, max_tokens=cutting.max_tokens, overlap_tokens=cutting.overlap_tokens)
-        )
+        chunks = await asyncio.to_thread(lambda: cut(parsed, cutting.count, cutting.chunking))
         if not chunks:
             raise IngestionFailure(NO_TEXT)
         tokens = await asyncio.to_thread(lambda: sum(cutting.count(one.text) for one in chunks))
@@ -142,12 +140,11 @@ def show(found: Estimate, console: Console) -> None:
 
 
 def cutting_for(settings: Settings) -> Cutting:
-    """As the platform cuts documents. Raises SetupError without the model's tokenizer on this machine."""
+    """As documents of a bot with the usual settings are cut. Raises SetupError without the model's tokenizer here."""
     weights = embedding_model_path(settings)
     try:
         count = embedding_token_count(weights)
     except Exception as error:
         raise SetupError(f"The tokenizer of the embedding model is not on this machine ({weights}).") from error
-    sizing = ingest_sizing(settings)
     price = load_models(settings.models_file).embedding_price(settings.embedding_model)
-    return Cutting(count, sizing.max_tokens, sizing.overlap_tokens, price)
+    return Cutting(count, ChunkingConfig().within(embedding_window(weights)), price)

@@ -12,6 +12,7 @@ from deployments.gateway import (
     audit_routes,
     billing_routes,
     chatbot_routes,
+    chunk_preview_routes,
     consent_routes,
     erasure_routes,
     evaluation_routes,
@@ -26,6 +27,7 @@ from deployments.gateway import (
     message_routes,
     mfa_routes,
     oidc_routes,
+    passage_routes,
     password_routes,
     platform_routes,
     publish_routes,
@@ -52,7 +54,7 @@ from deployments.gateway.request_context import RequestContext
 from deployments.gateway.services import GatewayServices
 from deployments.gateway.socket_door import SocketDoor
 
-UPLOADS = re.compile(r"/knowledgebase/[^/]*/upload|/chatbots/[^/]*/question-sets/[^/]*/upload")
+UPLOADS = re.compile(r"/knowledgebase/[^/]*/(?:upload|chunk-preview/file)|/chatbots/[^/]*/question-sets/[^/]*/upload")
 """Read as they arrive, by the route itself."""
 EXPOSED_HEADERS = (
     "Idempotency-Replayed",
@@ -95,6 +97,8 @@ def build_app(services: GatewayServices, *, behind_serve: bool = False) -> FastA
         retrieval_routes,
         job_routes,
         fetch_routes,
+        passage_routes,
+        chunk_preview_routes,
         session_routes,
         message_routes,
         feedback_routes,

@@ -9,6 +9,7 @@ from pydantic import ValidationError
 
 from billing.entitlements import locked_plan_of
 from configs.tables import load_models
+from deployments.gateway.document_chunking import check_chunking
 from deployments.gateway.erasure_models import gone, requester_of
 from deployments.gateway.models import ChatbotBody, ChatbotList, ChatbotModel, VersionList, VersionModel
 from deployments.gateway.origin import CurrentOrigin
@@ -45,6 +46,8 @@ def merged_config(services: GatewayServices, present: ChatbotConfig, change: dic
     if config.model != "default" and config.model not in load_models(services.settings.models_file).models:
         message = f"there is no model named {config.model!r}"
         raise RequestValidationError([{"loc": ("model",), "msg": message, "type": "value_error"}])
+    if config.chunking != present.chunking:
+        check_chunking(services.settings, config.chunking)
     return config
 
 

@@ -10,6 +10,7 @@ from pydantic import TypeAdapter, ValidationError
 from pydantic_core import from_json
 
 from deployments.gateway.json_body import check_json
+from domain.chunking_config import ChunkingConfig
 from domain.document_filter import DocumentFilter, Metadata, Source
 from domain.errors import InvalidInput
 
@@ -54,6 +55,12 @@ def document_filter(
         "metadata": _json("metadata", metadata.encode("utf-8", "replace")) if metadata else {},
     }
     return _valid(None, lambda: DocumentFilter.model_validate(wanted))
+
+
+def chunking_of_form(fields: Mapping[str, bytes]) -> ChunkingConfig | None:
+    """Raises InvalidInput, RequestValidationError."""
+    given = fields.get("chunking", b"").strip()
+    return _valid("chunking", lambda: ChunkingConfig.model_validate(_json("chunking", given))) if given else None
 
 
 FilterOfQuery = Annotated[DocumentFilter, Depends(document_filter)]

@@ -45,12 +45,18 @@ async def store_document(
 
 
 async def store_for_job(
-    services: GatewayServices, tenant_id: TenantId, bot: ChatbotId, job_id: JobId, upload: Upload, origin: Origin
+    services: GatewayServices,
+    tenant_id: TenantId,
+    bot: ChatbotId,
+    job_id: JobId,
+    upload: Upload,
+    origin: Origin,
+    present: str,
 ) -> UploadModel:
     """Every file for itself: one whose kind is not supported is a failure of the job, and the others are stored.
 
     A file that is too large is written down as well, but the request ends there: raises TooLarge, and what
-    `queue_document` raises.
+    `queue_document` raises. `present` is the fingerprint that documents of the bot would have now.
     """
     documents: list[Document] = []
     refused: list[RefusedFile] = []
@@ -72,7 +78,7 @@ async def store_for_job(
             await _note_refused(services, tenant_id, bot, job_id, too_large, None)
         raise
     await notify_ingestion(services)
-    return UploadModel(documents=[DocumentModel.of(document) for document in documents], refused=refused)
+    return UploadModel(documents=[DocumentModel.of(document, present) for document in documents], refused=refused)
 
 
 async def _note_refused(

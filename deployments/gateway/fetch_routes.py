@@ -8,6 +8,7 @@ from fastapi import APIRouter
 from pydantic import AfterValidator, Field
 
 from billing.entitlements import plan_of
+from deployments.gateway.document_chunking import present_fingerprint
 from deployments.gateway.document_details import DocumentDetails
 from deployments.gateway.document_intake import media_type_of, notify_ingestion, store_document
 from deployments.gateway.knowledge_routes import Writer
@@ -42,7 +43,7 @@ async def fetch_document(
     """
     tenant_id, bot = principal.tenant_id, ChatbotId(chatbot_id)
     async with tenant_tx(services.db, tenant_id) as tx:
-        await Chatbots(tx).get(tenant_id, bot)
+        present = present_fingerprint(services.settings, await Chatbots(tx).get(tenant_id, bot))
         plan = await plan_of(tx, tenant_id)
     sentence = "Too many documents fetched from the web; try again in a minute."
     await services.limits.require(Kind.FETCH, {"tenant": str(tenant_id)}, sentence)
@@ -56,4 +57,4 @@ async def fetch_document(
         document, queued = await store_document(services, tenant_id, bot, file, media_type, origin, about)
     if queued:
         await notify_ingestion(services)
-    return DocumentModel.of(document)
+    return DocumentModel.of(document, present)

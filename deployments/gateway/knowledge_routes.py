@@ -1,6 +1,5 @@
-"""Documents of a chatbot: upload, list, look at a passage, delete."""
+"""Documents of a chatbot: upload, list, change, delete."""
 
-import asyncio
 from typing import Annotated
 from uuid import UUID
 
@@ -8,25 +7,23 @@ import structlog
 from fastapi import APIRouter, Query, Request, Response
 
 from billing.entitlements import plan_of
+from deployments.gateway.document_chunking import present_fingerprint
 from deployments.gateway.document_details import DocumentDetails, FilterOfQuery
 from deployments.gateway.document_intake import media_type_of, notify_ingestion, store_document, store_for_job
 from deployments.gateway.erasure_models import gone, requester_of
-from deployments.gateway.models import DocumentChange, DocumentModel, DocumentPage, Limit, PassageModel, UploadModel
+from deployments.gateway.models import DocumentChange, DocumentModel, DocumentPage, Limit, UploadModel
 from deployments.gateway.origin import CurrentOrigin
 from deployments.gateway.principal import require
-from deployments.gateway.services import GatewayServices, Services
+from deployments.gateway.services import Services
 from deployments.gateway.upload import Upload
 from domain.audit import Action, Details, Target
-from domain.documents import Block, Document, DocumentStatus, ParsedDocument
+from domain.documents import Document, DocumentStatus
 from domain.erasure import ErasureKind
-from domain.errors import InvalidInput, NotFound
 from domain.events import EventKind
-from domain.ids import ChatbotId, DocumentId, JobId, TenantId
+from domain.ids import ChatbotId, DocumentId, JobId
 from domain.permissions import Permission
 from domain.tenancy import Principal
-from pipelines.parsed_json import load_parsed
 from pipelines.sources.naming import display_name
-from storage.blobs import PARSED, parsed_key
 from storage.postgres.audit import Audit
 from storage.postgres.chatbots import Chatbots
 from storage.postgres.database import tenant_tx
@@ -34,7 +31,6 @@ from storage.postgres.documents import Documents
 from storage.postgres.erased_rows import erase
 from storage.postgres.jobs import Jobs
 from storage.postgres.outbox import Outbox
-from storage.postgres.tenant_keys import keys_of
 
 log = structlog.get_logger()
 router = APIRouter(tags=["knowledge"])
@@ -42,8 +38,6 @@ router = APIRouter(tags=["knowledge"])
 Reader = Annotated[Principal, require(Permission.DOCUMENTS_READ)]
 Writer = Annotated[Principal, require(Permission.DOCUMENTS_WRITE)]
 
-AROUND_CHARS = 600
-MAX_PASSAGE_CHARS = 20_000
 MULTIPART = {
     "requestBody": {
         "required": True,
@@ -79,14 +73,14 @@ async def upload_documents(
     """
     tenant_id, bot = principal.tenant_id, ChatbotId(chatbot_id)
     async with tenant_tx(services.db, tenant_id) as tx:
-        await Chatbots(tx).get(tenant_id, bot)
+        present = present_fingerprint(services.settings, await Chatbots(tx).get(tenant_id, bot))
         plan = await plan_of(tx, tenant_id)
         if job:
             await Jobs(tx, tenant_id).join(bot, JobId(job))
     limit = min(plan.limits.max_upload_bytes, services.settings.max_upload_bytes)
     upload = Upload(request, limit)
     if job:
-        return await store_for_job(services, tenant_id, bot, JobId(job), upload, origin)
+        return await store_for_job(services, tenant_id, bot, JobId(job), upload, origin, present)
     async with upload as files:
         about = DocumentDetails.of_form(upload.fields)
         media_types = [media_type_of(file, len(files)) for file in files]
@@ -96,7 +90,7 @@ async def upload_documents(
         ]
     if any(queued for _, queued in stored):
         await notify_ingestion(services)
-    return UploadModel(documents=[DocumentModel.of(document) for document, _ in stored])
+    return UploadModel(documents=[DocumentModel.of(document, present) for document, _ in stored])
 
 
 @router.get("/knowledgebase/{chatbot_id}/documents")
@@ -112,15 +106,19 @@ async def list_documents(
     """Newest first; those for which everything holds that is given."""
     tenant_id, bot = principal.tenant_id, ChatbotId(chatbot_id)
     async with tenant_tx(services.db, tenant_id) as tx:
-        await Chatbots(tx).get(tenant_id, bot)
+        present = present_fingerprint(services.settings, await Chatbots(tx).get(tenant_id, bot))
         found = await Documents(tx).list_page(tenant_id, bot, limit + 1, cursor, status=status, chosen=chosen)
     more = str(found[limit - 1].id) if len(found) > limit else None
-    return DocumentPage(items=[DocumentModel.of(document) for document in found[:limit]], next_cursor=more)
+    return DocumentPage(items=[DocumentModel.of(document, present) for document in found[:limit]], next_cursor=more)
 
 
 @router.get("/knowledgebase/{chatbot_id}/documents/{document_id}")
 async def get_document(chatbot_id: UUID, document_id: UUID, services: Services, principal: Reader) -> DocumentModel:
-    return DocumentModel.of(await _document(services, principal.tenant_id, chatbot_id, document_id))
+    tenant_id, bot = principal.tenant_id, ChatbotId(chatbot_id)
+    async with tenant_tx(services.db, tenant_id) as tx:
+        document = await Documents(tx).get(tenant_id, bot, DocumentId(document_id))
+        present = present_fingerprint(services.settings, await Chatbots(tx).get(tenant_id, bot))
+    return DocumentModel.of(document, present)
 
 
 @router.patch("/knowledgebase/{chatbot_id}/documents/{document_id}")
@@ -139,11 +137,16 @@ async def change_document(
         document = await Documents(tx).update_details(
             tenant_id, bot, DocumentId(document_id), name=name, metadata=body.metadata
         )
+        if name is not None:
+            await Outbox(tx).append(
+                tenant_id, EventKind.DOCUMENT_RENAMED, f"document:{document.id}", _payload(document)
+            )
         # Which fields, not what they say.
         details: Details = {**_details(document), "fields": sorted(body.model_fields_set)}
         target = Target("document", str(document.id))
         await Audit(tx).append(tenant_id, origin, Action.DOCUMENT_UPDATE, target, details)
-    return DocumentModel.of(document)
+        present = present_fingerprint(services.settings, await Chatbots(tx).get(tenant_id, bot))
+    return DocumentModel.of(document, present)
 
 
 @router.delete("/knowledgebase/{chatbot_id}/documents/{document_id}", status_code=204)
@@ -161,42 +164,6 @@ async def delete_document(
     return gone(erasure)
 
 
-@router.get("/knowledgebase/{chatbot_id}/documents/{document_id}/passage")
-async def get_passage(
-    chatbot_id: UUID,
-    document_id: UUID,
-    services: Services,
-    principal: Reader,
-    start: Annotated[int, Query(ge=0)],
-    end: Annotated[int, Query(ge=1)],
-) -> PassageModel:
-    """The parsed text from `start` to `end`, in characters, with a little around it."""
-    if not 0 < end - start <= MAX_PASSAGE_CHARS:
-        raise InvalidInput(f"`end` must be after `start`, by at most {MAX_PASSAGE_CHARS:,} characters.")
-    document = await _document(services, principal.tenant_id, chatbot_id, document_id)
-    keys = (await keys_of(services.db, principal.tenant_id)).for_document(document.id)
-    data = await services.blobs.get(parsed_key(principal.tenant_id, document.id))
-    clear_too = document.sealed_version is None
-    parsed = await asyncio.to_thread(lambda: load_parsed(keys.open(PARSED, data, clear_too=clear_too)))
-    if start >= len(parsed.text):
-        raise NotFound("The document has no such passage.")
-    block = _block_at(parsed, start)
-    return PassageModel(
-        document_id=document.id,
-        document_name=document.name,
-        before=parsed.text[max(0, start - AROUND_CHARS) : start],
-        text=parsed.text[start:end],
-        after=parsed.text[end : end + AROUND_CHARS],
-        page=block.page if block else None,
-        section=block.section if block else None,
-    )
-
-
-async def _document(services: GatewayServices, tenant_id: TenantId, chatbot_id: UUID, document_id: UUID) -> Document:
-    async with tenant_tx(services.db, tenant_id) as tx:
-        return await Documents(tx).get(tenant_id, ChatbotId(chatbot_id), DocumentId(document_id))
-
-
 def _payload(document: Document) -> dict[str, str]:
     return {"chatbot_id": str(document.chatbot_id), "document_id": str(document.id)}
 
@@ -204,7 +171,3 @@ def _payload(document: Document) -> dict[str, str]:
 def _details(document: Document) -> dict[str, str | int | bool | list[str] | None]:
     # Without its name, which may say anything and stays in the log when the document is erased.
     return {"chatbot_id": str(document.chatbot_id), "size": document.size}
-
-
-def _block_at(parsed: ParsedDocument, position: int) -> Block | None:
-    return next((block for block in parsed.blocks if block.start <= position < block.end), None)

@@ -151,12 +151,14 @@ class DocumentModel(BaseModel):
     metadata: Metadata
     language: str | None = Field(description="ISO 639-1, of its text; null where it was not recognised.")
     source: str | None = Field(description="The address or path that it came from.")
+    stale: bool = Field(description="Its chunks were made with another chunking or embedding model than the bot's now.")
     created_at: datetime
     updated_at: datetime
 
     @classmethod
-    def of(cls, document: Document) -> Self:
-        return cls.model_validate(asdict(document))
+    def of(cls, document: Document, present: str) -> Self:
+        """`present` is the fingerprint that documents of the bot would have now."""
+        return cls.model_validate({**asdict(document), "stale": document.is_stale(present)})
 
 
 class DocumentChange(Body):
@@ -179,13 +181,3 @@ class UploadModel(BaseModel):
 class DocumentPage(BaseModel):
     items: list[DocumentModel]
     next_cursor: str | None
-
-
-class PassageModel(BaseModel):
-    document_id: UUID
-    document_name: str
-    before: str
-    text: str
-    after: str
-    page: int | None
-    section: str | None

@@ -36,6 +36,7 @@ class Kind(StrEnum):
     GUESS = "guess"
     VISITOR = "visitor"
     FETCH = "fetch"
+    PREVIEW = "preview"
     MAIL = "mail"
 
 
@@ -70,6 +71,8 @@ RULES = {
     Kind.VISITOR: Rule({"address+chatbot": Rate(30, 0.5)}, closed=True),
     # Others' servers are asked in our name.
     Kind.FETCH: Rule({"tenant": Rate(30, 0.5)}, closed=True),
+    # A file is read and cut while somebody waits.
+    Kind.PREVIEW: Rule({"tenant": Rate(20, 0.5)}, closed=True),
 }
 """An office behind one address, or a load test, stays below; a loop without a pause does not.
 

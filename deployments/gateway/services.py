@@ -116,6 +116,9 @@ class GatewayServices:
     key_seats: asyncio.Semaphore = field(init=False)
     """Held while an API key is looked up, so that a flood of keys leaves the system's connections to log-ins."""
 
+    preview_seat: asyncio.Semaphore = field(init=False)
+    """Held while a preview of chunks is computed."""
+
     def __post_init__(self) -> None:
         object.__setattr__(self, "tokens", AccessTokens(self.settings))
         object.__setattr__(self, "passwords", Passwords())
@@ -131,6 +134,7 @@ class GatewayServices:
         object.__setattr__(self, "access", OpenAccess(self.db, self.redis))
         object.__setattr__(self, "devices", DeviceCookies(self.settings))
         object.__setattr__(self, "key_seats", asyncio.Semaphore(KEY_SEATS))
+        object.__setattr__(self, "preview_seat", asyncio.Semaphore(1))
 
 
 def services_of(connection: HTTPConnection) -> GatewayServices:

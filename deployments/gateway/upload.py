@@ -13,7 +13,7 @@ from pipelines.sources.content import Content
 from pipelines.sources.naming import display_name
 
 MAX_FILES = 20
-FIELDS = frozenset(("metadata", "source"))
+FIELDS = frozenset(("chunking", "metadata", "source"))
 """Plain fields that are kept; others are ignored."""
 MAX_FIELD_BYTES = 32 * 1024
 _MAX_HEADER_BYTES = 16 * 1024

@@ -22,6 +22,8 @@ class ClaimedDocument:
     document: Document
     attempts: int
     """How often it was claimed, this time included."""
+    chunking: str = ""
+    """The bot's present `ChunkingConfig` as JSON; empty for the usual one."""
 
 
 class StoredDocuments:
@@ -167,8 +169,8 @@ class Documents:
         *,
         language: str | None = None,
         chunked_with: str | None = None,
-    ) -> bool:
-        """False when the document is not in work any more: it was deleted."""
+    ) -> str | None:
+        """Its present name; None when the document is not in work any more: it was deleted."""
         row = await fetch_one(
             self._tx,
             _SQL["mark_ready"],
@@ -179,7 +181,7 @@ class Documents:
             language=language,
             chunked_with=chunked_with,
         )
-        return row is not None
+        return None if row is None else str(row["name"])
 
     async def mark_failed(self, tenant_id: TenantId, document_id: DocumentId, reason: str) -> bool:
         """`reason` is a sentence for the user. False when the document is not in work any more."""
@@ -208,7 +210,7 @@ def _conditions(chosen: DocumentFilter) -> dict[str, Any]:
 
 
 def _document(row: DictRow) -> Document:
-    values = {key: value for key, value in row.items() if key != "attempts"}
+    values = {key: value for key, value in row.items() if key not in ("attempts", "chunking")}
     return Document(**{**values, "status": DocumentStatus(row["status"])})
 
 
@@ -219,4 +221,4 @@ def _found(row: DictRow | None) -> Document:
 
 
 def _claimed(row: DictRow) -> ClaimedDocument:
-    return ClaimedDocument(_document(row), row["attempts"])
+    return ClaimedDocument(_document(row), row["attempts"], row.get("chunking") or "")

@@ -115,6 +115,22 @@ class Messages:
             found = found[seen:]
         return found[:limit]
 
+    async def citation(
+        self, tenant_id: TenantId, session_id: SessionId, message_id: MessageId, position: int
+    ) -> Citation:
+        """One of the sources of an answer. Raises NotFound, also for an answer that was withheld."""
+        row = await fetch_one(
+            self._tx,
+            _SQL["citation"],
+            tenant_id=tenant_id,
+            session_id=session_id,
+            message_id=message_id,
+            position=position,
+        )
+        if row is None:
+            raise NotFound("The answer has no such source.")
+        return citation_of(await cipher_of(self._tx, tenant_id), session_id, message_id, row)
+
     async def _of_turns(self, tenant_id: TenantId, session_id: SessionId, turn_ids: Sequence[TurnId]) -> list[Message]:
         rows = await fetch_all(
             self._tx, _SQL["messages_of"], tenant_id=tenant_id, session_id=session_id, turn_ids=turn_ids

@@ -94,6 +94,17 @@ class VectorStore:
             merge = merge.when_not_matched_insert_all().when_not_matched_by_source_delete(f"document_id in ({theirs})")
             await merge.execute(rows)
 
+    async def rename_document(
+        self, tenant_id: TenantId, chatbot_id: ChatbotId, document_id: DocumentId, name: str
+    ) -> None:
+        """Give the document's chunks another name in every generation; one that is not there is no error."""
+        where = f"document_id = '{opaque(document_id)}'"
+        for key in await self._tables.of_bot(tenant_id, chatbot_id):
+            async with self._lock(key):
+                table = await self._open(key)
+                if table is not None:
+                    await table.update({"document_name": name}, where=where)
+
     async def remove_document(self, tenant_id: TenantId, chatbot_id: ChatbotId, document_id: DocumentId) -> None:
         """Remove every chunk of the document from every generation; one that is not there is no error."""
         where = f"document_id = '{opaque(document_id)}'"

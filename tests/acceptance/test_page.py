@@ -24,6 +24,21 @@ async def upload(page: Page, path: Path) -> None:
     await expect(row).to_have_attribute("data-status", "ready")
 
 
+async def look_into(page: Page, name: str, fact: str) -> None:
+    """Read a document's text, and try another way to cut it."""
+    await page.get_by_role("button", name=name, exact=True).click()
+    await expect(page.get_by_test_id("document-text")).to_contain_text(fact)
+    await page.get_by_test_id("tab-passages").click()
+    await expect(page.get_by_test_id("chunk-summary")).to_contain_text("tokens in all")
+    await page.get_by_label("Longest passage, in tokens").fill("32")
+    await page.get_by_label("Overlap, in tokens").fill("0")
+    await page.get_by_test_id("try-chunking").click()
+    await expect(page.get_by_test_id("chunk").filter(has_text="Zephyrine")).to_contain_text("The lighthouse")
+    await expect(page.get_by_test_id("chunk").first).to_contain_text("Harbour office")
+    assert await page.get_by_test_id("chunk").count() > 1
+    await page.get_by_label("Close the document").click()
+
+
 async def test_asks_about_an_uploaded_document_and_opens_the_passage(page: Page, tmp_path: Path) -> None:
     keeper = f"Odalys {uuid4().hex[:8].capitalize()}"
     fact = f"The keeper of the Zephyrine lighthouse is {keeper}, who lights the lamp at nine every evening."
@@ -42,8 +57,14 @@ async def test_asks_about_an_uploaded_document_and_opens_the_passage(page: Page,
     await source.click()
     await expect(page.get_by_test_id("passage-document")).to_have_text(document.name)
     await expect(page.get_by_test_id("passage")).to_contain_text(fact)
-    await expect(page.get_by_test_id("passage-mark")).to_contain_text("Zephyrine")
+    mark = page.get_by_test_id("passage-mark")
+    await expect(mark).to_have_text(await source.get_attribute("title") or "")
+    await expect(mark).to_contain_text("Zephyrine")
+    await expect(mark).to_be_focused()
+    await expect(page.get_by_test_id("passage-place")).to_have_text("The lighthouse")
     await page.keyboard.press("Escape")
+    await expect(page.get_by_test_id("passage")).to_have_count(0)
+    await expect(source).to_be_focused()
 
     await page.reload()
     await expect(page.get_by_test_id("message-user")).to_have_text("Who is the keeper of the Zephyrine lighthouse?")
@@ -52,6 +73,7 @@ async def test_asks_about_an_uploaded_document_and_opens_the_passage(page: Page,
     await expect(page.get_by_test_id("session-item").first).to_have_attribute("aria-current", "page")
 
     await page.get_by_test_id("tab-documents").click()
+    await look_into(page, document.name, fact)
     await page.get_by_label(f"Delete {document.name}").click()
     await page.get_by_role("button", name="Delete", exact=True).click()
     await expect(page.get_by_test_id("document-row").filter(has_text=document.name)).to_have_count(0)

@@ -4,7 +4,9 @@ import json
 from typing import Any
 
 import pytest
+from psycopg.types.json import Jsonb
 
+from domain.chunking_config import ChunkingConfig
 from domain.document_filter import DocumentFilter
 from domain.documents import DocumentStatus
 from domain.ids import ChatbotId, DocumentId, TenantId
@@ -123,6 +125,9 @@ async def test_details_are_changed_one_by_one_and_by_nobody_else(rig: GatewayRig
     fields = [item["details"]["fields"] for item in log if item["action"] == "document.update"]
     assert fields == [["metadata"], ["metadata"], ["name"]]
     assert "2026" not in json.dumps([item["details"] for item in log])
+    async with tenant_tx(rig.services.db, tenant.grant["tenant"]["id"]) as tx:
+        events = await (await tx.execute("select payload from outbox where kind = 'document.renamed'")).fetchall()
+    assert [event["payload"] for event in events] == [{"chatbot_id": bot, "document_id": document["id"]}]
 
 
 async def test_retrieval_finds_the_documents_of_a_filter(knowledge: KnowledgeBase, bot: Bot) -> None:
@@ -146,3 +151,41 @@ async def test_retrieval_finds_the_documents_of_a_filter(knowledge: KnowledgeBas
     assert await matching(name="PREISE") == [german.id]
     assert await matching(metadata={"team": "x"}) == []
     assert await matching((await knowledge.new_bot())[0]) == []
+
+
+async def test_documents_say_that_they_were_cut_in_another_way(rig: GatewayRig) -> None:
+    tenant = await rig.register()
+    bot = await tenant.new_bot()
+    document = await upload(tenant, bot, "a.txt")
+    path = f"/knowledgebase/{bot}/documents/{document['id']}"
+    usual = ChunkingConfig().fingerprint(rig.services.settings.embedding_model)
+
+    async def stale(chunked_with: str | None) -> bool:
+        async with tenant_tx(rig.services.db, tenant.grant["tenant"]["id"]) as tx:
+            await tx.execute("update documents set status = 'ready', chunked_with = %s", [chunked_with])
+        found: bool = (await tenant.get(path)).json()["stale"]
+        assert [item["stale"] for item in (await tenant.get(f"/knowledgebase/{bot}/documents")).json()["items"]] == [
+            found
+        ]
+        return found
+
+    assert document["stale"] is False
+    assert [await stale(usual), await stale("1|other"), await stale(None)] == [False, True, False]
+    change = {"chunking": {"max_tokens": 100}}
+    assert (await tenant.call("PUT", f"/chatbots/{bot}/config", json=change)).status_code == 200
+    assert await stale(usual)
+    now = ChunkingConfig(max_tokens=100).fingerprint(rig.services.settings.embedding_model)
+    assert not await stale(now)
+
+
+async def test_work_comes_with_the_bots_present_chunking(knowledge: KnowledgeBase, bot: Bot) -> None:
+    plain = await knowledge.upload(*await knowledge.new_bot(), b"plain")
+    document = await knowledge.upload(*bot, b"text")
+    async with system_tx(knowledge.db) as tx:
+        for version, tokens in ((1, 100), (2, 64)):
+            config = Jsonb({"chunking": ChunkingConfig(max_tokens=tokens).model_dump(mode="json")})
+            await tx.execute("insert into chatbot_configs values (%s, %s, %s, %s)", [*bot, version, config])
+        await tx.execute("update chatbots set version = 2 where id = %s", [bot[1]])
+        claimed = {one.document.id: one.chunking for one in await Documents(tx).claim_batch(10, 1_000_000)}
+    assert ChunkingConfig.model_validate_json(claimed[document.id]) == ChunkingConfig(max_tokens=64)
+    assert claimed[plain.id] == ""

@@ -14,6 +14,7 @@ from pydantic import SecretStr
 
 from actors.ingestion_supervisor import IngestionSupervisor
 from configs.settings import Settings
+from domain.chunking_config import ChunkingConfig
 from domain.documents import DocumentStatus
 from domain.ids import ChatbotId, DocumentId, TenantId
 from domain.retrieval.configuration import RetrievalConfig
@@ -26,7 +27,12 @@ from pipelines.parsing.registry import DOCX, MARKDOWN, PDF, TEXT
 from pipelines.work import EmbeddedDocument, FailedDocument, IngestSizing, WorkItem
 from storage.blobs import ORIGINAL, PARSED, BlobStore, original_key, parsed_key
 from storage.keys import TenantCipher
-from storage.models.embedding import EmbeddingModel, embedding_dimension, embedding_model_path
+from storage.models.embedding import (
+    EmbeddingModel,
+    embedding_dimension,
+    embedding_model_path,
+    embedding_token_count,
+)
 from storage.vectors.store import VectorStore
 from tests.fixtures.database import DATABASE_SECRET, MASTER_KEYS
 from tests.fixtures.files import fake_docx, pdf, truncated_pdf
@@ -113,6 +119,8 @@ async def test_every_chunk_has_its_own_vector(pool: EmbedPool, sizing: IngestSiz
         await stored(sizing, "long.txt", TEXT, long.encode()),
         *[await stored(sizing, f"{number}.txt", TEXT, f"Short note {number}.".encode()) for number in range(30)],
     ]
+    # The bot's own settings, where it has some.
+    items[0] = replace(items[0], chunking=ChunkingConfig(max_tokens=40, overlap_tokens=0).model_dump_json())
     results = [result async for result in ingest(items, sizing, pool, vectors)]
     assert {result.item for result in results} == set(items)
     for result in results:
@@ -122,6 +130,8 @@ async def test_every_chunk_has_its_own_vector(pool: EmbedPool, sizing: IngestSiz
     longest = max(results, key=lambda result: len(getattr(result, "chunks", ())))
     assert isinstance(longest, EmbeddedDocument)
     assert len(longest.chunks) > 2 * sizing.batch_chunks
+    count = embedding_token_count(WEIGHTS)
+    assert 30 < max(count(chunk.text) for chunk in longest.chunks) <= 40
 
 
 async def test_a_run_that_is_left_early_ends(pool: EmbedPool, sizing: IngestSizing) -> None:
@@ -175,6 +185,8 @@ async def test_uploads_become_ready_or_failed(knowledge: KnowledgeBase, supervis
             await asyncio.sleep(0.05)
             seen = {one.id: await knowledge.document(one) for one in (good, bad, theirs)}
     assert (seen[good.id].pages, seen[good.id].chunks) == (2, 2)
+    assert seen[good.id].chunked_with == ChunkingConfig().fingerprint(Settings().embedding_model)
+    assert seen[bad.id].chunked_with is None
     assert seen[bad.id].reason.endswith(".")
     vectors = VectorStore(knowledge.objects_url)
     assert await vectors.count(tenant, bot) == 2

@@ -14,7 +14,7 @@ from configs.settings import Settings
 from domain.documents import Chunk, Document, DocumentStatus
 from domain.erasure import ErasureKind, ErasureState
 from domain.errors import NotFound
-from domain.ids import ChatbotId, TenantId
+from domain.ids import ChatbotId, DocumentId, TenantId
 from pipelines.work import WorkItem
 from storage.blobs import ORIGINAL, BlobStore, original_key
 from storage.postgres.database import system_tx, tenant_tx
@@ -191,3 +191,33 @@ async def test_a_document_that_is_erased_while_it_is_ingested_leaves_nothing(
     assert await VectorStore(knowledge.objects_url).count(*bot, document.id) == 0
     assert await BlobStore(knowledge.objects_url).count(str(bot[0])) == 0
     assert erasure.receipt is not None
+
+
+async def test_passages_have_the_name_that_their_document_has_now(
+    knowledge: KnowledgeBase, supervisor: IngestionSupervisor, pipeline: ScriptedPipeline, bot: Bot
+) -> None:
+    async def rename(document: UUID, name: str) -> None:
+        async with tenant_tx(knowledge.db, bot[0]) as tx:
+            await Documents(tx).update_details(*bot, DocumentId(document), name=name, metadata=None)
+
+    async def names() -> set[str]:
+        vectors = VectorStore(knowledge.objects_url)
+        found = await vectors.search(*bot, "text", [1.0] * 4, top_k=5, min_score=0.0)
+        return {passage.document_name for passage in found}
+
+    pipeline.before_commit = lambda item: rename(item.document_id, "during.txt")
+    document = await knowledge.upload(*bot, b"text", "before.txt")
+    await supervisor.start()
+    await ended(knowledge, document)
+
+    async def renamed() -> bool:
+        return await names() == {"during.txt"}
+
+    await eventually(renamed)
+    await rename(document.id, "after.txt")
+    await supervisor.rename(*map(str, (*bot, document.id)))
+    assert await names() == {"after.txt"}
+    assert await VectorStore(knowledge.objects_url).count(*bot) == 1
+    await knowledge.delete(document)
+    await supervisor.rename(*map(str, (*bot, document.id)))
+    await supervisor.rename(*map(str, (*bot, uuid4())))

@@ -2,15 +2,12 @@
 
 import hashlib
 from typing import Any
-from uuid import UUID
 
 import pytest
 
 from deployments.gateway.upload import MAX_FILES
-from domain.documents import Block, ParsedDocument
 from domain.ids import DocumentId, TenantId
-from pipelines.parsed_json import dump_parsed
-from storage.blobs import ORIGINAL, PARSED, original_key, parsed_key
+from storage.blobs import ORIGINAL, original_key
 from storage.postgres.database import tenant_tx
 from storage.postgres.tenant_keys import keys_of
 from tests.fixtures.gateway import GatewayRig, Tenant
@@ -136,31 +133,6 @@ async def test_a_failed_notification_loses_nothing(rig: GatewayRig) -> None:
 
     object.__setattr__(rig.services, "notify_ingestion", away)
     assert (await upload(tenant, bot, ("a.txt", TEXT)))[0]["status"] == "queued"
-
-
-async def test_a_passage_is_cut_from_the_parsed_text(rig: GatewayRig) -> None:
-    tenant = await rig.register()
-    bot = await tenant.new_bot()
-    document = (await upload(tenant, bot, ("terms.txt", TEXT)))[0]["id"]
-    path = f"/knowledgebase/{bot}/documents/{document}/passage"
-    assert (await tenant.get(path, params={"start": 0, "end": 5})).status_code == 404
-    text = "Before. " + "The warranty lasts twelve months." + " After."
-    parsed = ParsedDocument(text, (Block(0, 7, 1, "Intro"), Block(8, len(text), 2, "Warranty")), 2)
-    tenant_id = TenantId(tenant.grant["tenant"]["id"])
-    keys = (await keys_of(rig.services.db, tenant_id)).for_document(DocumentId(UUID(str(document))))
-    await rig.services.blobs.put(parsed_key(tenant_id, keys.document_id), keys.seal(PARSED, dump_parsed(parsed)))
-    answer = (await tenant.get(path, params={"start": 8, "end": 41})).json()
-    assert answer == {
-        "document_id": document,
-        "document_name": "terms.txt",
-        "before": "Before. ",
-        "text": "The warranty lasts twelve months.",
-        "after": " After.",
-        "page": 2,
-        "section": "Warranty",
-    }
-    for start, end, status in ((5, 5, 400), (0, 10**6, 400), (-1, 4, 422), (10**5, 10**5 + 1, 404)):
-        assert (await tenant.get(path, params={"start": start, "end": end})).status_code == status
 
 
 async def test_a_deleted_document_is_gone_and_told_of(rig: GatewayRig) -> None:

@@ -107,6 +107,21 @@ async def test_several_documents_are_one_commit_or_none(store: VectorStore) -> N
     await store.add_documents(TENANT, BOT, [])
 
 
+async def test_another_name_is_that_of_every_chunk_of_the_document_alone(store: VectorStore) -> None:
+    one, other = DocumentId(uuid4()), DocumentId(uuid4())
+    await add(store, one, ["zebra crossing", "zebra feeding"], [0, 1])
+    await add(store, other, ["zebra sleeping"], [2])
+    name = 'it\'s "new"; --\u6771.pdf'
+    await store.rename_document(TENANT, BOT, one, name)
+    await store.rename_document(TENANT, ChatbotId(uuid4()), one, name)
+    passages = await store.search(TENANT, BOT, "zebra", axis(0) + axis(1) + axis(2), top_k=5, min_score=0.1)
+    assert {passage.text: passage.document_name for passage in passages} == {
+        "zebra crossing": name,
+        "zebra feeding": name,
+        "zebra sleeping": "guide.pdf",
+    }
+
+
 async def test_readers_see_a_document_whole_or_not_at_all(store: VectorStore, tmp_path: Path) -> None:
     reader, document = VectorStore(str(tmp_path / "objects")), DocumentId(uuid4())
     sizes = {0, 30, 50}

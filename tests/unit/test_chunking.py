@@ -7,7 +7,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from domain.chunking import chunk
+from domain.chunking import chunk, cut
+from domain.chunking_config import ChunkingConfig, ChunkingStrategy
 from domain.documents import Block, Chunk, ParsedDocument
 
 
@@ -63,7 +64,8 @@ def test_spans_limits_pages_and_coverage_hold_for_any_document(
     parsed: ParsedDocument, max_tokens: int, data: st.DataObject, count: Callable[[str], int]
 ) -> None:
     overlap_tokens = data.draw(st.integers(0, max_tokens - 1))
-    chunks = chunk(parsed, count, max_tokens=max_tokens, overlap_tokens=overlap_tokens)
+    kept = {name: data.draw(st.booleans()) for name in ("fixed", "respect_sections", "respect_pages")}
+    chunks = chunk(parsed, count, max_tokens=max_tokens, overlap_tokens=overlap_tokens, **kept)
 
     page_of = {i: block.page for block in parsed.blocks for i in range(block.start, block.end)}
     covered: set[int] = set()
@@ -73,7 +75,9 @@ def test_spans_limits_pages_and_coverage_hold_for_any_document(
         assert piece.text
         assert piece.text == piece.text.strip()
         assert count(piece.text) <= max_tokens
-        assert {page_of[i] for i in range(piece.start, piece.end) if i in page_of} == {piece.page}
+        pages = [page_of[i] for i in range(piece.start, piece.end) if i in page_of]
+        assert pages[0] == piece.page
+        assert not kept["respect_pages"] or set(pages) == {piece.page}
         covered.update(range(piece.start, piece.end))
     assert all(char.isspace() or i in covered for i, char in enumerate(parsed.text))
     for left, right in pairwise(chunks):
@@ -173,3 +177,37 @@ def test_counting_and_scanning_stay_linear_for_hostile_text() -> None:
 def test_the_overlap_must_be_smaller_than_a_chunk() -> None:
     with pytest.raises(ValueError, match="overlap"):
         chunk(ParsedDocument("", ()), words, max_tokens=10, overlap_tokens=10)
+
+
+def test_fixed_windows_are_as_full_as_they_can_be_and_overlap_by_words() -> None:
+    parsed = assemble([(sentences(9), 1, "A"), (sentences(3), 1, "A")])
+    chunks = chunk(parsed, words, max_tokens=32, overlap_tokens=8, fixed=True)
+    assert [words(piece.text) for piece in chunks[:-1]] == [32] * (len(chunks) - 1)
+    assert {words(parsed.text[right.start : left.end]) for left, right in pairwise(chunks)} == {8}
+
+
+def test_fixed_windows_of_a_text_without_spaces_overlap_too() -> None:
+    parsed = assemble([("東京" * 200, None, None)])
+    chunks = chunk(parsed, characters, max_tokens=64, overlap_tokens=16, fixed=True)
+    assert all(0 < overlap(left, right) <= 16 for left, right in pairwise(chunks))
+
+
+def test_chunks_go_on_over_sections_and_pages_when_they_may() -> None:
+    parsed = assemble([(sentences(2), 1, "A"), (sentences(2), 1, "B"), (sentences(2), 2, "B")])
+    assert [piece.page for piece in chunk(parsed, words, max_tokens=60)] == [1, 1, 2]
+    free = chunk(parsed, words, max_tokens=60, respect_sections=False)
+    assert [(piece.page, words(piece.text)) for piece in free] == [(1, 40), (2, 20)]
+    [whole] = chunk(parsed, words, max_tokens=60, respect_sections=False, respect_pages=False)
+    assert (whole.page, whole.start, whole.end) == (1, 0, len(parsed.text))
+    carried = chunk(parsed, words, max_tokens=40, overlap_tokens=10, respect_sections=False, respect_pages=False)
+    assert [piece.page for piece in carried] == [1, 1]
+    assert carried[1].start < parsed.blocks[2].start
+
+
+def test_settings_decide_how_a_document_is_cut() -> None:
+    parsed = assemble([(sentences(40), 1, "A"), (sentences(4), 2, "B")])
+    assert cut(parsed, words, ChunkingConfig()) == chunk(parsed, words, max_tokens=200, overlap_tokens=30)
+    config = ChunkingConfig(strategy=ChunkingStrategy.FIXED, max_tokens=50, overlap_tokens=5, respect_pages=False)
+    assert cut(parsed, words, config) == chunk(
+        parsed, words, max_tokens=50, overlap_tokens=5, fixed=True, respect_pages=False
+    )

@@ -91,7 +91,7 @@ with busy as (
 ), budgeted as (
     select tenant_id, id, turn, sum(size) over (order by turn, id) - size as bytes_before from queue
 ), picked as (
-    select d.tenant_id, d.id
+    select d.tenant_id, d.chatbot_id, d.id
     from documents d
     join budgeted b using (tenant_id, id)
     where d.status = 'queued' and b.bytes_before < %(bytes)s
@@ -102,10 +102,12 @@ with busy as (
 update documents d
 set status = 'processing', attempts = d.attempts + 1, updated_at = now()
 from picked p
+join chatbots c on c.tenant_id = p.tenant_id and c.id = p.chatbot_id
+left join chatbot_configs v on v.tenant_id = c.tenant_id and v.chatbot_id = c.id and v.version = c.version
 where d.tenant_id = p.tenant_id and d.id = p.id
 returning d.tenant_id, d.chatbot_id, d.id, d.name, d.media_type, d.size, d.content_hash, d.status, d.reason, d.pages,
           d.chunks, d.sealed_version, d.metadata, d.language, d.source, d.chunked_with, d.created_at, d.updated_at,
-          d.attempts;
+          d.attempts, (v.config -> 'chunking')::text as chunking;
 
 -- name: mark_ready
 -- No row comes back for a document that was deleted meanwhile.
@@ -113,7 +115,7 @@ update documents
 set status = 'ready', reason = null, pages = %(pages)s, chunks = %(chunks)s, language = %(language)s,
     chunked_with = %(chunked_with)s, updated_at = now()
 where tenant_id = %(tenant_id)s and id = %(id)s and status = 'processing'
-returning id;
+returning name;
 
 -- name: mark_failed
 update documents

@@ -56,6 +56,14 @@ from citations
 where tenant_id = %(tenant_id)s and message_id = any(%(message_ids)s)
 order by message_id, position;
 
+-- name: citation
+select c.message_id, c.position, c.document_id, c.document_name, c.page, c.section, c.span_start, c.span_end, c.snippet,
+       c.sealed
+from citations c
+join messages m on m.tenant_id = c.tenant_id and m.id = c.message_id
+where c.tenant_id = %(tenant_id)s and c.message_id = %(message_id)s and c.position = %(position)s
+  and m.session_id = %(session_id)s and m.withheld_at is null;
+
 -- name: branches
 -- Every leaf with the number of messages from the root to it, newest first.
 with recursive tree as (

@@ -4,7 +4,10 @@ import type {
   Chatbot,
   ChatbotConfig,
   ChatSession,
+  ChunkingConfig,
+  ChunkPreview,
   ConfigVersion,
+  DocumentText,
   Feedback,
   KnowledgeDocument,
   Message,
@@ -56,6 +59,20 @@ export class Api {
       `/knowledgebase/${bot}/documents/${document}/passage?start=${String(start)}&end=${String(end)}`,
       signal,
     );
+  citation = (bot: string, session: string, message: string, position: number, signal?: AbortSignal) =>
+    this.http.get<Passage>(
+      `/chatbots/${bot}/sessions/${session}/messages/${message}/citations/${String(position)}`,
+      signal,
+    );
+  text = (bot: string, document: string, start: number, limit: number, signal?: AbortSignal) =>
+    this.http.get<DocumentText>(
+      `/knowledgebase/${bot}/documents/${document}/text?start=${String(start)}&limit=${String(limit)}`,
+      signal,
+    );
+  previewChunks = (bot: string, document: string, chunking: ChunkingConfig) =>
+    this.http.post<ChunkPreview>(`/knowledgebase/${bot}/chunk-preview`, { document_id: document, chunking });
+  saveChunking = (bot: string, chunking: ChunkingConfig) =>
+    this.http.put<Chatbot>(`/chatbots/${bot}/config`, { chunking });
   upload = (bot: string, file: File, report: (share: number) => void) =>
     this.http.upload<{ documents: KnowledgeDocument[] }>(`/knowledgebase/${bot}/upload`, file, report);
 

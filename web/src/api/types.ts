@@ -37,6 +37,14 @@ export interface RetrievalConfig {
   grounding: "documents" | "open";
 }
 
+export interface ChunkingConfig {
+  strategy: "structure" | "fixed";
+  max_tokens: number;
+  overlap_tokens: number;
+  respect_sections: boolean;
+  respect_pages: boolean;
+}
+
 export interface ChatbotConfig {
   system_prompt: string;
   persona: string;
@@ -47,6 +55,9 @@ export interface ChatbotConfig {
   greeting: string;
   no_answer: string;
   retrieval: RetrievalConfig;
+  chunking: ChunkingConfig;
+  /** What a visitor sees of a source: what is cited, or also what stands around it. */
+  visitor_sources: "snippet" | "passage";
   guardrails: GuardrailsConfig;
 }
 
@@ -84,6 +95,8 @@ export interface KnowledgeDocument {
   language: string | null;
   /** The address or path that it came from. */
   source: string | null;
+  /** Its chunks were made with another chunking or model than the bot's now. */
+  stale: boolean;
   created_at: string;
   updated_at: string;
 }
@@ -91,11 +104,61 @@ export interface KnowledgeDocument {
 export interface Passage {
   document_id: string;
   document_name: string;
+  start: number;
+  end: number;
+  /** Characters of the whole document. */
+  total: number;
   before: string;
   text: string;
   after: string;
   page: number | null;
   section: string | null;
+}
+
+export interface TextBlock {
+  start: number;
+  end: number;
+  page: number | null;
+  section: string | null;
+}
+
+export interface DocumentText {
+  document_id: string;
+  document_name: string;
+  start: number;
+  end: number;
+  total: number;
+  pages: number | null;
+  language: string | null;
+  text: string;
+  blocks: TextBlock[];
+}
+
+export interface PreviewedChunk {
+  ordinal: number;
+  start: number;
+  end: number;
+  tokens: number;
+  /** Characters at its beginning that the chunk before ends with. */
+  overlap: number;
+  page: number | null;
+  section: string | null;
+  text: string;
+}
+
+export interface ChunkPreview {
+  chunking: ChunkingConfig;
+  /** Tokens that the embedding model reads of a chunk, where it says so. */
+  window: number | null;
+  characters: number;
+  previewed: number;
+  pages: number | null;
+  language: string | null;
+  total: number;
+  tokens: { total: number; min: number; median: number; mean: number; max: number };
+  overlap: number;
+  histogram: { low: number; high: number; chunks: number }[];
+  chunks: PreviewedChunk[];
 }
 
 export interface ChatSession {

@@ -2,6 +2,7 @@
 import { NumberInput, Select, Slider, Stack, TagsInput, Text, Textarea, TextInput } from "@mantine/core";
 
 import type { ChatbotConfig, RetrievalConfig } from "../api/types";
+import { ChunkingFields } from "../knowledge/ChunkingFields";
 
 interface Props {
   config: ChatbotConfig;
@@ -134,6 +135,24 @@ export function ConfigFields({ config, onChange }: Props) {
         step={0.05}
         onChange={(min_relevance) => {
           setRetrieval({ min_relevance });
+        }}
+      />
+      <ChunkingFields
+        chunking={config.chunking}
+        onChange={(chunking) => {
+          set({ chunking });
+        }}
+      />
+      <Select
+        label="Visitors see of a source"
+        allowDeselect={false}
+        data={[
+          { value: "snippet", label: "What the answer cites" },
+          { value: "passage", label: "Also what stands around it" },
+        ]}
+        value={config.visitor_sources}
+        onChange={(value) => {
+          if (value === "snippet" || value === "passage") set({ visitor_sources: value });
         }}
       />
       <TagsInput

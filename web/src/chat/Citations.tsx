@@ -3,17 +3,20 @@ import { Group, Text, UnstyledButton } from "@mantine/core";
 
 import { place } from "../layout/words";
 import type { Citation } from "../protocol/frames";
+import type { Sources } from "./reading";
 
 interface Props {
   citations: Citation[];
-  onChoose: (citation: Citation) => void;
+  /** The answer's id; null while it is being written. */
+  message: string | null;
+  onChoose: (sources: Sources) => void;
 }
 
-export function Citations({ citations, onChoose }: Props) {
+export function Citations({ citations, message, onChoose }: Props) {
   if (citations.length === 0) return null;
   return (
     <Group gap={8} mt="sm" role="group" aria-label="Sources">
-      {citations.map((citation) => {
+      {citations.map((citation, index) => {
         const where = place(citation);
         // The chip is small: a page says enough, the drawer names both.
         const shortly = citation.page === null ? where : place({ page: citation.page, section: null });
@@ -24,7 +27,7 @@ export function Citations({ citations, onChoose }: Props) {
             title={citation.snippet}
             aria-label={`Source ${String(citation.position)}: ${citation.document_name}${where ? `, ${where}` : ""}`}
             onClick={() => {
-              onChoose(citation);
+              onChoose({ citations, index, message });
             }}
             data-testid="citation"
           >

@@ -7,7 +7,6 @@ import { useServices } from "../api/services";
 import { useSessionList } from "../api/sessions";
 import type { Chatbot } from "../api/types";
 import { goTo } from "../layout/route";
-import type { Citation } from "../protocol/frames";
 import { LinkHosts } from "./Answer";
 import { ChatHeader } from "./ChatHeader";
 import { ClosedNotice, Composer } from "./Composer";
@@ -15,6 +14,7 @@ import { MessageList } from "./MessageList";
 import { PassageDrawer } from "./PassageDrawer";
 import { Welcome } from "./Welcome";
 import type { MessageActions } from "./actions";
+import type { Sources } from "./reading";
 import { answering } from "./conversation";
 import { useConversation } from "./useConversation";
 import type { FirstQuestion } from "./useConversation";
@@ -37,7 +37,7 @@ export function ConversationView({ bot, session, first, onMenu, onSettings }: Pr
     first,
   );
   const listed = useSessionList(bot.id).sessions.find((item) => item.id === session);
-  const [citation, setCitation] = useState<Citation | null>(null);
+  const [sources, setSources] = useState<Sources | null>(null);
   const [reading, setReading] = useState(false);
   const scroller = useRef<HTMLDivElement>(null);
   const column = useRef<HTMLDivElement>(null);
@@ -85,7 +85,7 @@ export function ConversationView({ bot, session, first, onMenu, onSettings }: Pr
       };
     return {
       openSource: (chosen) => {
-        setCitation(chosen);
+        setSources(chosen);
         setReading(true);
       },
       edit: following(edit),
@@ -149,8 +149,10 @@ export function ConversationView({ bot, session, first, onMenu, onSettings }: Pr
       )}
       <PassageDrawer
         bot={bot.id}
-        citation={citation}
+        session={session}
+        sources={sources}
         opened={reading}
+        onChoose={setSources}
         onClose={() => {
           setReading(false);
         }}

@@ -118,7 +118,7 @@ function LiveAnswer({ live, actions, onRetry }: LiveProps) {
           </Text>
         </Group>
       )}
-      <Citations citations={live.citations} onChoose={actions.openSource} />
+      <Citations citations={live.citations} message={null} onChoose={actions.openSource} />
       {live.failure !== null && <Failure message={live.failure} onRetry={onRetry} />}
     </article>
   );

@@ -1,27 +1,36 @@
 /** The passage behind a citation, in its surroundings, with the exact span marked. */
-import { Box, Button, Drawer, Loader, Stack, Text } from "@mantine/core";
-import { useQuery } from "@tanstack/react-query";
-import { useCallback } from "react";
+import { ActionIcon, Box, Drawer, Group, Text } from "@mantine/core";
+import { IconChevronLeft, IconChevronRight } from "@tabler/icons-react";
+import type { KeyboardEvent } from "react";
 
-import { sentence } from "../api/errors";
-import { useServices } from "../api/services";
 import { place } from "../layout/words";
-import type { Citation } from "../protocol/frames";
+import { PassageText } from "./PassageText";
+import { stepped } from "./reading";
+import type { Sources } from "./reading";
 
 interface Props {
   bot: string;
-  citation: Citation | null;
+  session: string;
+  sources: Sources | null;
   opened: boolean;
+  onChoose: (sources: Sources) => void;
   onClose: () => void;
 }
 
-export function PassageDrawer({ bot, citation, opened, onClose }: Props) {
+export function PassageDrawer({ bot, session, sources, opened, onChoose, onClose }: Props) {
+  const citation = sources?.citations[sources.index];
+  const onKey = (event: KeyboardEvent) => {
+    if (!sources || event.altKey || event.ctrlKey || event.metaKey || event.shiftKey) return;
+    if (event.key === "ArrowRight") onChoose(stepped(sources, 1));
+    if (event.key === "ArrowLeft") onChoose(stepped(sources, -1));
+  };
   return (
     <Drawer
       opened={opened}
       onClose={onClose}
       position="right"
       size="lg"
+      onKeyDown={onKey}
       title={
         <Box>
           <Text fw={600} data-testid="passage-document">
@@ -34,47 +43,51 @@ export function PassageDrawer({ bot, citation, opened, onClose }: Props) {
       }
       closeButtonProps={{ "aria-label": "Close the passage" }}
     >
-      {citation && <PassageText bot={bot} citation={citation} />}
+      {sources && sources.citations.length > 1 && <Steps sources={sources} onChoose={onChoose} />}
+      {sources && citation && (
+        <PassageText
+          key={`${String(sources.message)}/${citation.document_id}/${String(citation.start)}/${String(citation.end)}`}
+          bot={bot}
+          session={session}
+          message={sources.message}
+          citation={citation}
+        />
+      )}
     </Drawer>
   );
 }
 
-function PassageText({ bot, citation }: { bot: string; citation: Citation }) {
-  const { api } = useServices();
-  const { document_id, start, end, snippet } = citation;
-  const passage = useQuery({
-    queryKey: ["passage", document_id, start, end],
-    queryFn: ({ signal }) => api.passage(bot, document_id, start, end, signal),
-  });
-  const showMark = useCallback((mark: HTMLElement | null) => {
-    mark?.scrollIntoView({ block: "center" });
-  }, []);
-
-  if (passage.isPending) return <Loader size="sm" aria-label="Loading the passage" />;
-  if (passage.isError) {
-    return (
-      <Stack align="flex-start">
-        <Text size="sm" c="red" role="alert">
-          {sentence(passage.error)}
-        </Text>
-        <Button size="xs" variant="light" onClick={() => void passage.refetch()}>
-          Try again
-        </Button>
-        <Text size="xs" c="dimmed">
-          The answer quoted:
-        </Text>
-        <div className="passage">{snippet}</div>
-      </Stack>
-    );
-  }
-  const { before, text, after } = passage.data;
+function Steps({ sources, onChoose }: { sources: Sources; onChoose: (sources: Sources) => void }) {
+  const { index, citations } = sources;
   return (
-    <div className="passage" dir="auto" data-testid="passage">
-      <span className="around">{before}</span>
-      <mark ref={showMark} data-testid="passage-mark">
-        {text}
-      </mark>
-      <span className="around">{after}</span>
-    </div>
+    <Group gap="xs" mb="sm" role="group" aria-label="Sources of the answer">
+      <ActionIcon
+        variant="default"
+        size="md"
+        aria-label="Previous source"
+        disabled={index === 0}
+        onClick={() => {
+          onChoose(stepped(sources, -1));
+        }}
+        data-testid="passage-previous"
+      >
+        <IconChevronLeft size={16} />
+      </ActionIcon>
+      <Text size="sm" c="dimmed" aria-live="polite" data-testid="passage-number">
+        Source {index + 1} of {citations.length}
+      </Text>
+      <ActionIcon
+        variant="default"
+        size="md"
+        aria-label="Next source"
+        disabled={index === citations.length - 1}
+        onClick={() => {
+          onChoose(stepped(sources, 1));
+        }}
+        data-testid="passage-next"
+      >
+        <IconChevronRight size={16} />
+      </ActionIcon>
+    </Group>
   );
 }

@@ -34,7 +34,7 @@ export const StoredAnswer = memo(function StoredAnswer({ message, last, answerin
   return (
     <article className="answer" aria-label="Answer" data-testid="message-assistant" data-state={state}>
       {message.withheld ? <Withheld /> : <Answer text={message.content} />}
-      <Citations citations={message.citations} onChoose={actions.openSource} />
+      <Citations citations={message.citations} message={message.id} onChoose={actions.openSource} />
       {state === "interrupted" && (
         <Group mt="sm">
           <Failure message="The answer was interrupted." onRetry={repeatable ? again : undefined} />

@@ -1,9 +1,10 @@
 /** What a reader can do with the messages of a conversation. */
 import type { Feedback } from "../api/types";
-import type { Citation, QuestionFrame } from "../protocol/frames";
+import type { QuestionFrame } from "../protocol/frames";
+import type { Sources } from "./reading";
 
 export interface MessageActions {
-  openSource: (citation: Citation) => void;
+  openSource: (sources: Sources) => void;
   /** Asks `text` in place of a question. */
   edit: (messageId: string, text: string) => void;
   /** Answers the question of a turn again. */

@@ -1,42 +1,47 @@
 /** One stored document and how far it is. */
-import { ActionIcon, Badge, Button, Group, Paper, Popover, Progress, Text } from "@mantine/core";
+import { ActionIcon, Badge, Button, Group, Paper, Popover, Progress, Text, Tooltip, UnstyledButton } from "@mantine/core";
 import { useDisclosure } from "@mantine/hooks";
 import { IconTrash } from "@tabler/icons-react";
 import { useMutation, useQueryClient } from "@tanstack/react-query";
 
 import { showError, useServices } from "../api/services";
-import type { KnowledgeDocument } from "../api/types";
-import { fileSize } from "../layout/words";
+import type { Chatbot, KnowledgeDocument } from "../api/types";
+import { DocumentDrawer } from "./DocumentDrawer";
+import { details } from "./preview";
 
 const COLOURS = { queued: "gray", processing: "blue", ready: "pine", failed: "red" } as const;
 const WORDS = { queued: "Queued", processing: "Processing", ready: "Ready", failed: "Failed" } as const;
 
-function details(item: KnowledgeDocument): string {
-  const parts = [fileSize(item.size)];
-  if (item.pages) parts.push(item.pages === 1 ? "1 page" : `${String(item.pages)} pages`);
-  if (item.chunks) parts.push(item.chunks === 1 ? "1 passage" : `${String(item.chunks)} passages`);
-  return parts.join(" · ");
-}
-
-export function DocumentRow({ bot, document }: { bot: string; document: KnowledgeDocument }) {
+export function DocumentRow({ bot, document }: { bot: Chatbot; document: KnowledgeDocument }) {
   const { api } = useServices();
   const queries = useQueryClient();
   const [asking, confirm] = useDisclosure(false);
+  const [looking, look] = useDisclosure(false);
   const remove = useMutation({
-    mutationFn: () => api.deleteDocument(bot, document.id),
-    onSuccess: () => queries.invalidateQueries({ queryKey: ["documents", bot] }),
+    mutationFn: () => api.deleteDocument(bot.id, document.id),
+    onSuccess: () => queries.invalidateQueries({ queryKey: ["documents", bot.id] }),
     onError: (reason) => {
       showError("The document was not deleted", reason);
     },
   });
   const busy = document.status === "queued" || document.status === "processing";
 
+  const name = (
+    <Text size="sm" truncate title={document.name} data-testid="document-name">
+      {document.name}
+    </Text>
+  );
+
   return (
     <Paper component="li" withBorder p="xs" px="sm" data-testid="document-row" data-status={document.status}>
       <Group justify="space-between" wrap="nowrap" gap="xs">
-        <Text size="sm" truncate title={document.name} data-testid="document-name">
-          {document.name}
-        </Text>
+        {document.status === "ready" ? (
+          <UnstyledButton className="link" miw={0} onClick={look.open} aria-haspopup="dialog">
+            {name}
+          </UnstyledButton>
+        ) : (
+          name
+        )}
         <Popover opened={asking} onDismiss={confirm.close} position="bottom-end" withArrow trapFocus>
           <Popover.Target>
             <ActionIcon
@@ -76,6 +81,13 @@ export function DocumentRow({ bot, document }: { bot: string; document: Knowledg
         <Text size="xs" c="dimmed" truncate>
           {details(document)}
         </Text>
+        {document.stale && (
+          <Tooltip multiline w={240} label="It was cut by earlier settings, or for another embedding model. Upload it again after deleting it to cut it anew.">
+            <Badge size="sm" variant="outline" color="gray" flex="none" tt="none" fw={550} tabIndex={0}>
+              Earlier settings
+            </Badge>
+          </Tooltip>
+        )}
         <Badge size="sm" variant="light" color={COLOURS[document.status]} flex="none" tt="none" fw={550}>
           {WORDS[document.status]}
         </Badge>
@@ -86,6 +98,7 @@ export function DocumentRow({ bot, document }: { bot: string; document: Knowledg
           {document.reason ?? "The document could not be read."}
         </Text>
       )}
+      <DocumentDrawer bot={bot} document={document} opened={looking} onClose={look.close} />
     </Paper>
   );
 }

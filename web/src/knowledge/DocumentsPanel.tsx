@@ -1,5 +1,5 @@
 /** The documents of a chatbot: drop or choose files, watch them become searchable, delete them. */
-import { Button, FileButton, Loader, ScrollArea, Stack, Text } from "@mantine/core";
+import { Button, FileButton, Loader, ScrollArea, Stack, Text, TextInput } from "@mantine/core";
 import { IconUpload } from "@tabler/icons-react";
 import { useQuery } from "@tanstack/react-query";
 import { useState } from "react";
@@ -10,9 +10,12 @@ import { useServices } from "../api/services";
 import type { Chatbot, KnowledgeDocument } from "../api/types";
 import { DocumentRow } from "./DocumentRow";
 import { UploadRow } from "./UploadRow";
+import { matching } from "./preview";
 import { ACCEPTED, useUploads } from "./uploads";
 
 const POLL_MS = 1_500;
+/** So many are found without a search. */
+const FEW = 6;
 
 function unsettled(documents: KnowledgeDocument[] | undefined): boolean {
   return documents?.some((item) => item.status === "queued" || item.status === "processing") ?? false;
@@ -22,12 +25,14 @@ export function DocumentsPanel({ bot }: { bot: Chatbot }) {
   const { api } = useServices();
   const { uploads, add, dismiss } = useUploads(bot.id);
   const [over, setOver] = useState(false);
+  const [wanted, setWanted] = useState("");
   const documents = useQuery({
     queryKey: ["documents", bot.id],
     queryFn: ({ signal }) => api.documents(bot.id, signal),
     refetchInterval: (query) => (unsettled(query.state.data) ? POLL_MS : false),
   });
 
+  const shown = matching(documents.data ?? [], wanted);
   const drag = (inside: boolean) => (event: DragEvent) => {
     event.preventDefault();
     setOver(inside);
@@ -61,14 +66,31 @@ export function DocumentsPanel({ bot }: { bot: Chatbot }) {
             PDF, Office, HTML, Markdown, CSV, JSON, e-mail or text
           </Text>
         </div>
+        {(documents.data?.length ?? 0) > FEW && (
+          <TextInput
+            size="xs"
+            placeholder="Find a document"
+            aria-label="Find a document"
+            value={wanted}
+            onChange={(event) => {
+              setWanted(event.currentTarget.value);
+            }}
+            data-testid="find-document"
+          />
+        )}
         <Stack component="ul" gap="xs" p={0} m={0} style={{ listStyle: "none" }} aria-label="Documents">
           {uploads.map((upload) => (
             <UploadRow key={upload.id} upload={upload} onDismiss={dismiss} />
           ))}
-          {documents.data?.map((item) => (
-            <DocumentRow key={item.id} bot={bot.id} document={item} />
+          {shown.map((item) => (
+            <DocumentRow key={item.id} bot={bot} document={item} />
           ))}
         </Stack>
+        {wanted && shown.length === 0 && (
+          <Text size="sm" c="dimmed" ta="center" role="status">
+            No document has this in its name, source or metadata.
+          </Text>
+        )}
         {documents.isPending && <Loader size="sm" mx="auto" aria-label="Loading" />}
         {documents.isError && (
           <Text size="sm" c="red">

@@ -24,5 +24,21 @@ export function fileSize(bytes: number): string {
 
 /** Where in a document something stands: `page 3`, a section's name, both, or nothing. */
 export function place(at: { page: number | null; section: string | null }): string {
-  return [at.page === null ? "" : `page ${String(at.page)}`, at.section ?? ""].filter(Boolean).join(" · ");
+  return [at.page === null ? "" : `page ${String(at.page)}`, path(at.section)].filter(Boolean).join(" · ");
+}
+
+/** The headings above a place, outermost first. */
+export function path(section: string | null): string {
+  return (section ?? "").split(" > ").join(" › ");
+}
+
+const LANGUAGES = new Intl.DisplayNames(undefined, { type: "language", fallback: "code" });
+
+/** A language's name in the reader's own; its code where it has none. */
+export function languageName(code: string): string {
+  try {
+    return LANGUAGES.of(code) ?? code;
+  } catch {
+    return code;
+  }
 }
