@@ -12,13 +12,13 @@ socket, all are.
 import gc
 import json
 import os
+import runpy
 import selectors
 import signal
 import socket
 import sys
 from contextlib import suppress
 from pathlib import Path
-from types import CodeType
 
 LONGEST_REQUEST = 16_384
 BACKGROUND_NICENESS = 10
@@ -28,7 +28,6 @@ BACKGROUND_NICENESS = 10
 class Template:
     def __init__(self, script: str, requests: socket.socket) -> None:
         self._script = script
-        self._code: CodeType = compile(Path(script).read_bytes(), script, "exec")
         self._requests = requests
         self._fates: dict[int, socket.socket] = {}
         """By process id of the child."""
@@ -85,7 +84,7 @@ class Template:
             os.dup2(answer, 1)
             os.closerange(3, os.sysconf("SC_OPEN_MAX"))
             sys.argv = [self._script, *arguments]
-            exec(self._code, {"__name__": "__main__", "__file__": self._script})  # noqa: S102 - our own script
+            runpy.run_path(self._script, run_name="__main__")
             status = 0
         except SystemExit as end:
             status = end.code if isinstance(end.code, int) else 1
