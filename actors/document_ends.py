@@ -14,6 +14,7 @@ from storage.blobs import BlobStore, document_prefix
 from storage.postgres.database import Database, Transaction, system_tx
 from storage.postgres.documents import Documents
 from storage.postgres.erased_rows import erase
+from storage.postgres.generations import Generations
 from storage.postgres.jobs import Jobs
 from storage.postgres.outbox import Outbox
 from storage.vectors.store import VectorStore
@@ -31,26 +32,32 @@ class DocumentEnds:
         item = result.item
         async with system_tx(self._db) as tx:
             documents = Documents(tx)
-            name = await documents.mark_ready(
-                item.tenant_id,
-                item.document_id,
-                result.pages,
-                len(result.chunks),
-                language=result.language,
-                chunked_with=result.chunked_with,
-            )
+            live = await Generations(tx, item.tenant_id, item.chatbot_id).live_held()
+            if live is not None and live.generation != item.generation:
+                # Another generation has become live meanwhile: what is ready must be in that one.
+                if await documents.requeue(item.tenant_id, item.document_id):
+                    return
+                name = None
+            else:
+                name = await documents.mark_ready(
+                    item.tenant_id,
+                    item.document_id,
+                    result.pages,
+                    len(result.chunks),
+                    language=result.language,
+                    chunked_with=result.chunked_with,
+                )
             if name is not None:
                 jobs = Jobs(tx, item.tenant_id)
                 await jobs.document_ended(item.document_id, ItemState.READY, chunks=len(result.chunks))
                 await _tell(tx, item, DocumentStatus.READY)
                 await _replace(tx, jobs, item)
-            bot_exists = await documents.chatbot_exists(item.tenant_id, item.chatbot_id)
         if name not in (None, item.name):
             # It was renamed meanwhile.
             await self.renaming.rename(item.tenant_id, item.chatbot_id, item.document_id)
         if name is None:
             # What its deletion removed has just been written again.
-            await self.forget(item.tenant_id, item.chatbot_id, [item.document_id], whole_bot=not bot_exists)
+            await self.forget(item.tenant_id, item.chatbot_id, [item.document_id], whole_bot=live is None)
 
     async def fail(self, item: WorkItem, reason: str, *, attempts: int) -> None:
         """It ends without a chunk; `reason` is a sentence for the user."""

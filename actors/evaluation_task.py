@@ -110,7 +110,13 @@ async def _open_ports(settings: Settings, db: Database, stack: AsyncExitStack) -
             log.warning("evaluation.budget_not_told", tenant=str(tenant_id), error=repr(error))
 
     return EvaluationPorts(
-        retriever=LanceRetriever(ServeEmbedder(), settings.objects_url, StoredDocuments(db), reranker),
+        retriever=LanceRetriever(
+            ServeEmbedder(),
+            settings.objects_url,
+            StoredDocuments(db),
+            reranker,
+            embedders=ServeEmbedder.of_models(settings),
+        ),
         turn_ports=turn_ports,
         resolve_model=resolve_model,
         cost_micro=cost_micro,

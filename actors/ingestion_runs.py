@@ -1,7 +1,6 @@
 """Runs of the ingestion pipeline: queued documents are claimed in batches, and each ends, or waits once more."""
 
 import asyncio
-import time
 from contextlib import aclosing, suppress
 from dataclasses import dataclass, replace
 
@@ -12,12 +11,13 @@ from actors.document_ends import DocumentEnds
 from actors.loops import require_running
 from domain.errors import AppError, StorageFull
 from domain.ids import ChatbotId, DocumentId, TenantId
-from pipelines.embed_stage import EmbedPool
+from pipelines.embed_pools import EmbedPools
 from pipelines.ingest import ingest
-from pipelines.work import EmbeddedDocument, FailedDocument, IngestSizing, WorkItem
+from pipelines.work import EmbeddedDocument, FailedDocument, WorkItem
 from storage.full_disk import is_full
 from storage.postgres.database import Database, system_tx
 from storage.postgres.documents import ClaimedDocument, Documents
+from storage.postgres.generation_work import GenerationWork
 from storage.postgres.tenant_keys import keys_of
 from storage.vectors.store import VectorStore
 
@@ -48,10 +48,10 @@ LANES = (Lane(32, 32 * 1024 * 1024), Lane(16, 512 * 1024, 256 * 1024))
 class IngestionRuns:
     """Works the queue off until cancelled. A document in work is a row `processing`, which a restart takes up again."""
 
-    def __init__(self, db: Database, vectors: VectorStore, sizing: IngestSizing, ends: DocumentEnds) -> None:
+    def __init__(self, db: Database, vectors: VectorStore, pools: EmbedPools, ends: DocumentEnds) -> None:
         self._db = db
         self._vectors = vectors
-        self._sizing = sizing
+        self._pools = pools
         self._ends = ends
         self._wakes = [asyncio.Event() for _ in LANES]
         self._first = asyncio.Lock()
@@ -60,8 +60,6 @@ class IngestionRuns:
         """Documents that a run left without a result, and why: back into the queue once the database can be reached."""
         self._in_work: dict[DocumentId, ClaimedDocument] = {}
         """What may still be written to a vector table."""
-        self.pool: EmbedPool | None = None
-        self._last_work = time.monotonic()
 
     async def work(self) -> None:
         """Raises what no round expects, and then works no more."""
@@ -79,12 +77,7 @@ class IngestionRuns:
 
     @property
     def load(self) -> dict[str, int | bool]:
-        return {"in_work": len(self._in_work), "unsettled": len(self._unsettled), "warm": self.pool is not None}
-
-    def close_pool(self) -> None:
-        if self.pool is not None:
-            self.pool.close()
-            self.pool = None
+        return {"in_work": len(self._in_work), "unsettled": len(self._unsettled), "warm": bool(self._pools.open)}
 
     async def _lane(self, lane: Lane, wake: asyncio.Event) -> None:
         while True:
@@ -93,8 +86,7 @@ class IngestionRuns:
             if claimed:
                 await self._run(claimed)
             else:
-                if not self._in_work and time.monotonic() - self._last_work > WARM_SECONDS:
-                    self.close_pool()
+                self._pools.close_idle(WARM_SECONDS)
                 with suppress(TimeoutError):
                     await asyncio.wait_for(wake.wait(), POLL_SECONDS)
             require_running()
@@ -108,6 +100,9 @@ class IngestionRuns:
                 await self._settle_left()
             async with system_tx(self._db) as tx:
                 claimed = await Documents(tx).claim_batch(lane.documents, lane.bytes, lane.largest)
+                new = {(one.document.tenant_id, one.document.chatbot_id) for one in claimed if not one.knowledge.model}
+                if new:
+                    await GenerationWork(tx).pin(new, self._pools.model)
         except Exception as error:  # noqa: BLE001 - the loop must outlive a database that is away
             log.warning("ingestion.round_failed", error=repr(error))
             return []
@@ -133,18 +128,36 @@ class IngestionRuns:
 
     async def _run(self, claimed: list[ClaimedDocument]) -> None:
         """A document that was in a broken run goes alone, lest it break the runs of others again."""
-        first = [one for one in claimed if one.attempts == 1]
-        again = [[one] for one in claimed if one.attempts > 1]
-        for group in [first, *again] if first else again:
-            await self._ingest({one.document.id: one for one in group})
+        groups: dict[str, list[ClaimedDocument]] = {}
+        for one in claimed:
+            # One run has one model.
+            name = one.knowledge.model if one.attempts == 1 else str(one.document.id)
+            groups.setdefault(name, []).append(one)
+        for group in groups.values():
+            await self._ingest({one.document.id: one for one in group}, group[0].knowledge.model)
 
-    async def _ingest(self, claimed: dict[DocumentId, ClaimedDocument]) -> None:
-        if self.pool is None:
-            self.pool = EmbedPool.open(self._sizing)
+    async def _ingest(self, claimed: dict[DocumentId, ClaimedDocument], model: str) -> None:
         left, reason = dict(claimed), GAVE_UP
         try:
-            items = [await self._sealed_item(one) for one in claimed.values()]
-            async with aclosing(ingest(items, self._sizing, self.pool, self._vectors)) as results:
+            await self._ingest_all(claimed, left, model)
+        except Exception as error:
+            log.exception("ingestion.run_failed", documents=len(claimed), left=len(left), error=repr(error))
+            reason = _why(error)
+        finally:
+            self._unsettled |= {key: (one, reason) for key, one in left.items()}
+            for document_id in claimed:
+                self._in_work.pop(document_id, None)
+            if self._unsettled:
+                self.wake()
+
+    async def _ingest_all(
+        self, claimed: dict[DocumentId, ClaimedDocument], left: dict[DocumentId, ClaimedDocument], model: str
+    ) -> None:
+        """Takes what has ended out of `left`. Raises what breaks the run."""
+        items = [await self._sealed_item(one) for one in claimed.values()]
+        sizing = self._pools.sizing(model)
+        with self._pools.use(model) as pool:
+            async with aclosing(ingest(items, sizing, pool, self._vectors)) as results:
                 async for result in results:
                     one = left[result.item.document_id]
                     if isinstance(result, EmbeddedDocument):
@@ -155,18 +168,8 @@ class IngestionRuns:
                         log.warning("ingestion.interrupted", document_id=str(one.document.id), reason=result.reason)
                         self._unsettled[one.document.id] = (one, result.reason)
                     del left[one.document.id]
-            for tenant_id, chatbot_id in {(item.tenant_id, item.chatbot_id) for item in items}:
-                await self._vectors.optimize(tenant_id, chatbot_id)
-        except Exception as error:
-            log.exception("ingestion.run_failed", documents=len(claimed), left=len(left), error=repr(error))
-            reason = _why(error)
-        finally:
-            self._unsettled |= {key: (one, reason) for key, one in left.items()}
-            for document_id in claimed:
-                self._in_work.pop(document_id, None)
-            self._last_work = time.monotonic()
-            if self._unsettled:
-                self.wake()
+        for tenant_id, chatbot_id, generation in {(one.tenant_id, one.chatbot_id, one.generation) for one in items}:
+            await self._vectors.optimize(tenant_id, chatbot_id, generation=generation)
 
     async def _sealed_item(self, claimed: ClaimedDocument) -> WorkItem:
         """With the keys of the document's files. Raises Erased, Unavailable."""
@@ -186,6 +189,7 @@ def _item(claimed: ClaimedDocument) -> WorkItem:
         document.name,
         document.media_type,
         chunking=claimed.chunking,
+        generation=claimed.knowledge.generation,
     )
 
 

@@ -8,14 +8,19 @@ from uuid import UUID
 from actors.document_ends import DocumentEnds
 from actors.eraser import EVERY_SECONDS, Eraser, open_tools
 from actors.exporter import EXPIRE_SECONDS, Exporter
+from actors.generation_builder import EVERY_SECONDS as BUILD_SECONDS
+from actors.generation_builder import GenerationBuilder
 from actors.ingestion_jobs import EVERY_SECONDS as JOBS_SECONDS
 from actors.ingestion_jobs import IngestionJobs
 from actors.ingestion_runs import IngestionRuns
+from actors.knowledge_upkeep import EVERY_SECONDS as UPKEEP_SECONDS
+from actors.knowledge_upkeep import KnowledgeUpkeep
 from actors.loops import repeat, run_until_closed
 from configs.settings import Settings
 from domain.ids import ChatbotId, DocumentId, TenantId
 from domain.web_address import networks_of
 from pipelines.discovery import Discovery
+from pipelines.embed_pools import EmbedPools
 from pipelines.retention import expire
 from pipelines.work import ingest_sizing
 from storage.blobs import BlobStore
@@ -85,7 +90,7 @@ class IngestionSupervisor:
 
     async def health(self) -> dict[str, int | bool]:
         """Load, for `loquent status`."""
-        return self.runs.load if self._opened else {}
+        return {**self.runs.load, **self.builder.load, **self.upkeep.load} if self._opened else {}
 
     async def close(self) -> None:
         """Stop; documents in work are taken up again by the next start."""
@@ -100,12 +105,15 @@ class IngestionSupervisor:
         self._stack.push_async_callback(db.close)
         vectors, blobs = VectorStore(sizing.objects_url), BlobStore(sizing.objects_url)
         self.ends = DocumentEnds(db, vectors, blobs)
-        self.runs = IngestionRuns(db, vectors, sizing, self.ends)
-        self._stack.callback(self.runs.close_pool)
+        self.pools = EmbedPools(settings)
+        self._stack.callback(self.pools.close)
+        self.runs = IngestionRuns(db, vectors, self.pools, self.ends)
+        self.builder = GenerationBuilder(db, vectors, self.pools, self.ends)
+        self.upkeep = KnowledgeUpkeep(db, vectors, self._in_work)
         discovery = Discovery(db, blobs, settings, SafeFetcher(networks_of(settings.fetch_networks)), self.runs.wake)
         jobs = IngestionJobs(db, vectors, blobs, discovery.read, self.runs.wake)
         self._stack.push_async_callback(jobs.close)
-        tools = open_tools(self._stack, settings, db, vectors, blobs, self.runs.in_work)
+        tools = open_tools(self._stack, settings, db, vectors, blobs, self._in_work)
         eraser = Eraser(tools, ReceiptSigner(settings.secret_key.get_secret_value()))
         exporter = Exporter(db, blobs)
         self._background = [
@@ -115,7 +123,13 @@ class IngestionSupervisor:
             repeat("retention", partial(_expire, db), RETENTION_SECONDS),
             repeat("exporter", exporter.work, EVERY_SECONDS),
             repeat("export-expiry", exporter.expire, EXPIRE_SECONDS),
+            repeat("generations", self.builder.work, BUILD_SECONDS),
+            repeat("upkeep", self.upkeep.work, UPKEEP_SECONDS),
         ]
+
+    def _in_work(self, tenant_id: TenantId) -> list[tuple[ChatbotId, DocumentId]]:
+        """Documents of the tenant that may still be written to a table, whichever."""
+        return [*self.runs.in_work(tenant_id), *self.builder.in_work(tenant_id)]
 
 
 async def _expire(db: Database) -> None:

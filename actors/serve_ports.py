@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import AsyncGenerator, Mapping, Sequence
 from contextlib import aclosing
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
@@ -14,6 +14,8 @@ from ray.exceptions import RayError, RayTaskError
 from ray.serve.exceptions import RayServeException
 
 from actors.streams import StreamPool
+from configs.settings import Settings
+from configs.sizing import embedder_deployment
 from domain.errors import AppError, InvalidInput, Unavailable
 from domain.generation import Delta, EngineTarget, GenerationRequest
 from domain.generation_codec import decode_delta, encode_request
@@ -52,8 +54,14 @@ async def _call(method: Any, *arguments: Any) -> Any:
 class ServeEmbedder:
     """QueryEmbedder over the Embedder deployment."""
 
-    def __init__(self) -> None:
-        self._embedder: Any = serve.get_deployment_handle("Embedder", APPLICATION)
+    def __init__(self, deployment: str = "Embedder") -> None:
+        self._embedder: Any = serve.get_deployment_handle(deployment, APPLICATION)
+
+    @classmethod
+    def of_models(cls, settings: Settings) -> "dict[str, ServeEmbedder]":
+        """One for each embedding model that the platform has."""
+        usual = settings.embedding_model
+        return {model: cls(embedder_deployment(model, usual)) for model in settings.offered_embedding_models}
 
     async def embed(self, texts: Sequence[str]) -> list[list[float]]:
         vectors = await _call(self._embedder.embed, list(texts))
@@ -97,9 +105,13 @@ class LanceRetriever:
         objects_url: str,
         documents: DocumentChooser,
         reranker: Reranker | None = None,
+        *,
+        embedders: Mapping[str, QueryEmbedder] | None = None,
     ) -> None:
-        """Without a `reranker` the order is that of the fused ranks, whatever a bot asks for."""
+        """Without a `reranker` the order is that of the fused ranks, whatever a bot asks for. `embedders` are those of
+        all models; unset, `embedder` is for any."""
         self._embedder = embedder
+        self._embedders = embedders
         self._documents = documents
         self._reranker = reranker
         self._objects_url = objects_url
@@ -119,8 +131,16 @@ class LanceRetriever:
         knowledge = request.knowledge
         if has_no_table(self._root, request.tenant_id, request.chatbot_id, knowledge.generation):
             return Retrieval(request.question)
+        embedder = self._embedder_of(knowledge.model)
         search = (self._search or await self.load()).of(knowledge.generation)
-        return await retrieve(request, RetrievalPorts(self._embedder, search, self._documents, self._reranker))
+        return await retrieve(request, RetrievalPorts(embedder, search, self._documents, self._reranker))
+
+    def _embedder_of(self, model: str) -> QueryEmbedder:
+        if not model or self._embedders is None:
+            return self._embedder
+        if model not in self._embedders:
+            raise Unavailable(f"This platform does not have the embedding model {model} any more; embed again.")
+        return self._embedders[model]
 
     async def answer(self, payload: dict[str, Any]) -> AsyncGenerator[dict[str, Any], None]:
         """The same as a method of a stream server."""

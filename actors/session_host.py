@@ -107,7 +107,10 @@ class SessionHost:
         self._planner = StreamPlanner(pool, self._registry)
         self._stack.push_async_callback(self._planner.close)
         reranker = ServeReranker(settings.rerank_seconds) if settings.reranker_model else None
-        self._retriever = LanceRetriever(ServeEmbedder(), settings.objects_url, StoredDocuments(self._db), reranker)
+        documents, embedders = StoredDocuments(self._db), ServeEmbedder.of_models(settings)
+        self._retriever = LanceRetriever(
+            ServeEmbedder(), settings.objects_url, documents, reranker, embedders=embedders
+        )
         self._generator = StreamGenerator(pool)
         self._guard = await self._stack.enter_async_context(host_checks(settings))
         replay = ReplayLog(TurnEvents(events))

@@ -8,7 +8,7 @@ from actors.serve_ports import APPLICATION
 from cluster.keeper import Keeper
 from configs.engine_environment import engine_environment
 from configs.settings import Settings, without_master_keys
-from configs.sizing import engine_deployment, load_sizing
+from configs.sizing import embedder_deployment, engine_deployment, load_sizing
 from configs.tables import load_models
 from deployments.gateway.gateway import Gateway
 from deployments.llm.catalog import needs_no_network, usable_engines
@@ -45,7 +45,12 @@ def build(settings: Settings) -> serve.Application:
     ]
     dependencies = [
         _deployment(RouterReplica, "LlmRouter", sizing.router.options()).bind(keyless),
-        _deployment(Embedder, "Embedder", sizing.embedder.options()).bind(encoder_spec(settings)),
+        *(
+            _deployment(Embedder, embedder_deployment(model, settings.embedding_model), sizing.embedder.options()).bind(
+                encoder_spec(settings.with_embedding_model(model))
+            )
+            for model in settings.offered_embedding_models
+        ),
         _deployment(Keeper, "Keeper", sizing.keeper.options()).bind(settings),
         *engines,
     ]

@@ -70,9 +70,11 @@ def down() -> None:
 @app.command()
 def status(as_json: Annotated[bool, typer.Option("--json", help="For programs.")] = False) -> None:
     """Show every part with its process, health and memory."""
+    from cluster.knowledge_status import knowledge_of
     from cluster.status import examine, table_of
 
     report = examine(settings().root)
+    report["knowledge"] = knowledge_of(settings()) if report["running"] else {}
     if as_json:
         print(json.dumps(report, indent=1))  # noqa: T201
     else:

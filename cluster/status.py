@@ -53,6 +53,8 @@ def table_of(report: dict[str, Any]) -> Table | str:
     table.add_row("total", "", "", f"{report['memory_mib']:,}", style="bold")
     for name, check in report["checks"].items():
         table.add_row(f"check: {name}", "", "ok" if check["ok"] else check.get("detail") or "failed", "")
+    for name, total in report.get("knowledge", {}).items():
+        table.add_row(f"knowledge: {name.replace('_', ' ')}", "", str(total), "")
     return table
 
 

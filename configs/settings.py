@@ -3,7 +3,7 @@
 import re
 from ipaddress import ip_network
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 from urllib.parse import quote, urlsplit, urlunsplit
 
 from pydantic import AfterValidator, AliasChoices, Field, SecretStr
@@ -139,6 +139,14 @@ class Settings(BaseSettings):
         "for it keep the order of the fused ranks.",
     )
     rerank_seconds: float = Field(2.0, gt=0, description="Longest a question waits for the cross-encoder.")
+    embedding_models: tuple[str, ...] = Field(
+        (),
+        max_length=8,
+        description="Further models that a bot's documents can be embedded with; each is kept in memory for questions.",
+    )
+    knowledge_keep_days: float = Field(
+        7.0, ge=0, description="How long what a bot knew before it was embedded again is kept, for the way back."
+    )
     openai_api_key: SecretStr | None = Field(None, validation_alias=AliasChoices("OPENAI_API_KEY", "openai_api_key"))
     openai_base_url: str | None = Field(None, validation_alias=AliasChoices("OPENAI_BASE_URL", "openai_base_url"))
     anthropic_api_key: SecretStr | None = Field(
@@ -193,6 +201,15 @@ class Settings(BaseSettings):
     def tenant_erasure_grace_seconds(self) -> float:
         days = self.tenant_erasure_grace_days
         return (7.0 if self.profile == "kubernetes" else 0.0) * 86_400 if days is None else days * 86_400
+
+    @property
+    def offered_embedding_models(self) -> tuple[str, ...]:
+        """Those that a bot's vectors can be of, the usual one first."""
+        return tuple(dict.fromkeys((self.embedding_model, *self.embedding_models)))
+
+    def with_embedding_model(self, model: str) -> Self:
+        """The same for another one of the models."""
+        return self.model_copy(update={"embedding_model": model})
 
     @property
     def root(self) -> Path:

@@ -1,6 +1,8 @@
 """How many of each part and what each may take: the profiles of sizing.yaml as frozen models."""
 
+import re
 from functools import cache
+from hashlib import sha256
 from typing import Any, Literal, Self
 
 import yaml
@@ -146,6 +148,14 @@ class Sizing(Table):
 def load_sizing(profile: Profile) -> Sizing:
     rows = yaml.safe_load((HERE / "sizing.yaml").read_text("utf-8"))
     return Sizing.model_validate(rows[profile])
+
+
+def embedder_deployment(model: str, usual: str) -> str:
+    """Name of the Serve deployment that embeds questions with `model`; `usual` is the platform's own model."""
+    if model == usual:
+        return "Embedder"
+    name = re.sub(r"[^A-Za-z0-9]+", "-", model).strip("-")[-40:]
+    return f"Embedder-{name}-{sha256(model.encode()).hexdigest()[:8]}"
 
 
 def engine_deployment(engine: str) -> str:

@@ -52,10 +52,11 @@ async def ingest(
     """
     async with aclosing(_embedded(items, sizing, pool)) as steps:
         async for ended in steps:
-            together: dict[tuple[TenantId, ChatbotId], list[EmbeddedDocument]] = {}
+            together: dict[tuple[TenantId, ChatbotId, int], list[EmbeddedDocument]] = {}
             for one in ended:
                 if isinstance(one, EmbeddedDocument):
-                    together.setdefault((one.item.tenant_id, one.item.chatbot_id), []).append(one)
+                    place = one.item.tenant_id, one.item.chatbot_id, one.item.generation
+                    together.setdefault(place, []).append(one)
                 else:
                     yield one
             for documents in together.values():
@@ -66,11 +67,11 @@ async def ingest(
 async def _written(
     documents: list[EmbeddedDocument], vectors: VectorStore
 ) -> list[EmbeddedDocument | InterruptedDocument]:
-    """Documents of one bot with their chunks committed, or none of them; a commit costs as much for one as for many."""
+    """Documents of a table with their chunks committed, or none of them; a commit costs as much for one as for many."""
     item = documents[0].item
     new = [NewDocument(one.item.document_id, one.item.name, one.chunks, one.vectors) for one in documents]
     try:
-        await vectors.add_documents(item.tenant_id, item.chatbot_id, new)
+        await vectors.add_documents(item.tenant_id, item.chatbot_id, new, generation=item.generation)
     except Exception as error:
         if len(documents) > 1:
             return [result for one in documents for result in await _written([one], vectors)]

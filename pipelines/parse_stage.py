@@ -9,9 +9,9 @@ import structlog
 
 from domain.chunking import cut
 from domain.documents import IngestionFailure, ParsedDocument
-from domain.errors import AppError
+from domain.errors import AppError, NotFound
 from pipelines.language import language_of
-from pipelines.parsed_json import dump_parsed
+from pipelines.parsed_json import dump_parsed, load_parsed
 from pipelines.parsing.sandbox import parse
 from pipelines.work import BACKGROUND_NICENESS, IngestSizing, WorkItem, chunking_of
 from storage.blobs import ORIGINAL, PARSED, BlobStore, original_key, parsed_key
@@ -52,16 +52,15 @@ def parsed_with_language(data: bytes, item: WorkItem, sizing: IngestSizing) -> P
 async def _chunks(index: int, item: WorkItem, sizing: IngestSizing) -> list[Row]:
     blobs = BlobStore(sizing.objects_url)
     keys = DocumentKeys.loads(item.tenant_id, item.document_id, item.keys) if item.keys else None
-    data = await blobs.get(original_key(item.tenant_id, item.document_id))
-    if keys is not None:
-        data = keys.open(ORIGINAL, data)
-    parsed: ParsedDocument = await asyncio.to_thread(parsed_with_language, data, item, sizing)
+    kept = await _kept(item, blobs, keys) if item.again else None
+    parsed = kept or await _parsed(item, blobs, keys, sizing)
     count = embedding_token_count(sizing.weights)
     chunks = cut(parsed, count, chunking_of(item, sizing))
     if not chunks:
         raise IngestionFailure(NO_TEXT)
-    text = dump_parsed(parsed)
-    await blobs.put(parsed_key(item.tenant_id, item.document_id), keys.seal(PARSED, text) if keys else text)
+    if kept is None:
+        text = dump_parsed(parsed)
+        await blobs.put(parsed_key(item.tenant_id, item.document_id), keys.seal(PARSED, text) if keys else text)
     return [
         {
             "index": index,
@@ -78,6 +77,26 @@ async def _chunks(index: int, item: WorkItem, sizing: IngestSizing) -> list[Row]
         }
         for passage in chunks
     ]
+
+
+async def _parsed(item: WorkItem, blobs: BlobStore, keys: DocumentKeys | None, sizing: IngestSizing) -> ParsedDocument:
+    """From the document's bytes. Raises IngestionFailure, NotFound, Unreadable."""
+    data = await blobs.get(original_key(item.tenant_id, item.document_id))
+    if keys is not None:
+        data = keys.open(ORIGINAL, data)
+    return await asyncio.to_thread(parsed_with_language, data, item, sizing)
+
+
+async def _kept(item: WorkItem, blobs: BlobStore, keys: DocumentKeys | None) -> ParsedDocument | None:
+    """What was parsed before; None where that is not there, or is of a form that is not read any more."""
+    try:
+        data = await blobs.get(parsed_key(item.tenant_id, item.document_id))
+    except NotFound:
+        return None
+    try:
+        return load_parsed(keys.open(PARSED, data) if keys else data)
+    except (ValueError, KeyError, TypeError):
+        return None
 
 
 def _failed(index: int, reason: str) -> Row:

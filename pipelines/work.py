@@ -28,6 +28,10 @@ class WorkItem:
     """`DocumentKeys.dumps` for sealed files; empty for those in clear, from before encryption."""
     chunking: str = ""
     """The bot's `ChunkingConfig` as JSON; empty for the usual one."""
+    generation: int = 0
+    """Of the bot's knowledge, whose table takes the chunks."""
+    again: str = ""
+    """Anything, where what was parsed before does as well."""
 
 
 @dataclass(frozen=True, slots=True)

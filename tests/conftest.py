@@ -12,6 +12,7 @@ pytest_plugins = [
     "tests.fixtures.chat",
     "tests.fixtures.client_stage",
     "tests.fixtures.knowledge",
+    "tests.fixtures.generations",
     "tests.fixtures.desk",
     "tests.fixtures.engines",
     "tests.fixtures.gateway",

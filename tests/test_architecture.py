@@ -21,8 +21,10 @@ SYSTEM_TX_USERS = {
     "actors/erasure_steps.py",
     "actors/evaluator.py",  # a fair turn for every tenant
     "actors/exporter.py",
+    "actors/generation_builder.py",  # generations of all tenants, in turn
     "actors/ingestion_jobs.py",
     "actors/ingestion_runs.py",
+    "actors/knowledge_upkeep.py",  # whose tables need care, across tenants
     "actors/mail_sender.py",
     "actors/outbox_relay.py",
     "actors/resealing.py",  # what is to be sealed, across tenants; older keys are the system role's to delete
@@ -32,6 +34,7 @@ SYSTEM_TX_USERS = {
     "cluster/audit.py",
     "cluster/dedicated_hosts.py",
     "cluster/staff_command.py",
+    "cluster/knowledge_status.py",
     "cluster/keys.py",  # an operator's work on all tenants' keys
     "deployments/gateway/account_routes.py",
     "deployments/gateway/erasure_routes.py",
@@ -49,6 +52,7 @@ SYSTEM_TX_USERS = {
     "deployments/gateway/tenancy_routes.py",
     "deployments/gateway/visitor_routes.py",
     "pipelines/archive.py",
+    "pipelines/compare_generations.py",
     "pipelines/retention.py",
 }
 SQL_TEXT = re.compile(

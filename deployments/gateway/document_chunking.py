@@ -24,4 +24,5 @@ def check_chunking(settings: Settings, chunking: ChunkingConfig) -> None:
 
 def present_fingerprint(settings: Settings, bot: Chatbot) -> str:
     """What documents of the bot would be ingested with now."""
-    return bot.config.chunking.within(window_of(settings)).fingerprint(settings.embedding_model)
+    model = bot.knowledge.model or settings.embedding_model
+    return bot.config.chunking.within(window_of(settings.with_embedding_model(model))).fingerprint(model)

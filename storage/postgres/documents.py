@@ -11,6 +11,7 @@ from domain.document_filter import DocumentFilter, Metadata
 from domain.documents import Document, DocumentStatus
 from domain.errors import NotFound
 from domain.ids import ChatbotId, DocumentId, TenantId, new_uuid
+from domain.knowledge import FIRST, Knowledge
 from storage.postgres.database import Database, Transaction, fetch_all, fetch_one, tenant_tx
 from storage.postgres.queries import load
 
@@ -24,6 +25,8 @@ class ClaimedDocument:
     """How often it was claimed, this time included."""
     chunking: str = ""
     """The bot's present `ChunkingConfig` as JSON; empty for the usual one."""
+    knowledge: Knowledge = FIRST
+    """The bot's generation that is live."""
 
 
 class StoredDocuments:
@@ -210,7 +213,8 @@ def _conditions(chosen: DocumentFilter) -> dict[str, Any]:
 
 
 def _document(row: DictRow) -> Document:
-    values = {key: value for key, value in row.items() if key not in ("attempts", "chunking")}
+    more = ("attempts", "chunking", "knowledge_generation", "knowledge_model")
+    values = {key: value for key, value in row.items() if key not in more}
     return Document(**{**values, "status": DocumentStatus(row["status"])})
 
 
@@ -221,4 +225,5 @@ def _found(row: DictRow | None) -> Document:
 
 
 def _claimed(row: DictRow) -> ClaimedDocument:
-    return ClaimedDocument(_document(row), row["attempts"], row.get("chunking") or "")
+    knowledge = Knowledge(row.get("knowledge_generation") or 0, row.get("knowledge_model") or "")
+    return ClaimedDocument(_document(row), row["attempts"], row.get("chunking") or "", knowledge)

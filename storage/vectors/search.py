@@ -94,6 +94,19 @@ class VectorSearch:
 
         return await self._look(table_key(tenant_id, chatbot_id, self._generation), read) or {}
 
+    async def sample(self, tenant_id: TenantId, chatbot_id: ChatbotId, most: int) -> list[Passage]:
+        """Up to `most` chunks from all over the table, the same ones as long as it does not change."""
+
+        async def read(opened: OpenTable) -> list[Passage]:
+            rows = int(await opened.table.count_rows())
+            places = sorted({int(place) for place in np.linspace(0, rows - 1, min(most, rows))}) if rows else []
+            if not places:
+                return []
+            taken = await opened.table.take_offsets(places).select(CHUNK_COLUMNS).to_arrow()
+            return [passage_of(row, 0.0, 0.0) for row in taken.to_pylist()]
+
+        return await self._look(table_key(tenant_id, chatbot_id, self._generation), read) or []
+
     async def _look(self, key: TableKey, action: Callable[[OpenTable], Awaitable[_Result]]) -> _Result | None:
         """None for a bot without a table."""
         for fresh in (False, True):

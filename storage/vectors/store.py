@@ -189,11 +189,14 @@ class VectorStore:
                 found += int(await table.count_rows(where))
             return found
 
-    async def optimize(self, tenant_id: TenantId, chatbot_id: ChatbotId, *, generation: int = 0) -> None:
+    async def optimize(
+        self, tenant_id: TenantId, chatbot_id: ChatbotId, *, generation: int = 0, thorough: bool = False
+    ) -> None:
         """Merge small fragments, bring the indexes up to date and drop old versions, when it is worth it.
 
         Rows that the index does not have are searched one by one, so they may be few beside the indexed ones; the
-        whole table is written anew, so that must not happen for every document.
+        whole table is written anew, so that must not happen for every document. `thorough` is for times when nobody
+        waits for the table: then whatever is untidy is worth it.
         """
         key = table_key(tenant_id, chatbot_id, generation)
         async with self._lock(key):
@@ -201,7 +204,8 @@ class VectorStore:
             stats = None if table is None else await table.index_stats(TEXT_INDEX)
             if table is None or stats is None:
                 return
-            if stats.num_unindexed_rows >= max(UNINDEXED_ROWS, stats.num_indexed_rows // 10):
+            worth_it = stats.num_unindexed_rows >= max(UNINDEXED_ROWS, stats.num_indexed_rows // 10)
+            if worth_it or (thorough and (stats.num_unindexed_rows or len(await table.list_versions()) > 1)):
                 await table.optimize(cleanup_older_than=KEEP_VERSIONS)
             await refresh_index(table, self._policy)
 

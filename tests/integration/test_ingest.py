@@ -162,9 +162,9 @@ async def supervisor(knowledge: KnowledgeBase, redis_url: str, pool: EmbedPool) 
     )
     supervisor = IngestionSupervisor(settings, knowledge.urls)
     await supervisor.open()
-    supervisor.runs.pool = pool
+    supervisor.pools.open[settings.embedding_model] = pool
     yield supervisor
-    supervisor.runs.pool = None
+    supervisor.pools.open.clear()
     await supervisor.close()
 
 

@@ -41,6 +41,7 @@ BODIES: dict[tuple[str, str], dict[str, Any]] = {
     ("post", "/knowledgebase/{chatbot_id}/hashes"): {"json": {"hashes": ["0" * 64]}},
     ("post", "/knowledgebase/{chatbot_id}/jobs"): {"json": {"source": {"kind": "upload"}}},
     ("post", "/knowledgebase/{chatbot_id}/fetch"): {"json": {"url": "http://10.0.0.1/"}},
+    ("post", "/knowledgebase/{chatbot_id}/reembed"): {"json": {}},
     ("patch", "/knowledgebase/{chatbot_id}/documents/{document_id}"): {"json": {"name": "b.txt"}},
     ("post", "/knowledgebase/{chatbot_id}/chunk-preview"): {"json": {"text": "Twelve months."}},
     ("post", "/knowledgebase/{chatbot_id}/chunk-preview/file"): {"files": {"files": ("a.txt", b"Twelve months.")}},
@@ -137,6 +138,7 @@ async def world(rig: GatewayRig, chat: Chat) -> dict[str, str]:
         "turn_id": stored.turn,
         "message_id": stored.answer,
         "provider": "none",
+        "generation": "1",
         "version": "1",
     }
 

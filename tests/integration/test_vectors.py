@@ -250,3 +250,19 @@ async def test_what_is_erased_goes_from_every_generation(tmp_path: Path) -> None
     assert await store.count(TENANT, other_bot, document) == 1
     assert await store.remove_tenant(TENANT) == 1
     assert await store.tables(TENANT) == []
+
+
+async def test_a_thorough_look_finds_what_a_quick_one_leaves(store: VectorStore) -> None:
+    for number in range(4):
+        await add(store, DocumentId(uuid4()), [f"note {number}"], [number])
+    await store.optimize(TENANT, BOT)
+    [key] = await store._tables.of_bot(TENANT, BOT)
+    table = await store._open(key)
+    assert table is not None
+    assert (await table.stats())["fragment_stats"]["num_fragments"] > 1
+    await store.optimize(TENANT, BOT, thorough=True)
+    assert (await table.stats())["fragment_stats"]["num_fragments"] == 1
+    stats = await table.index_stats("text_idx")
+    assert (stats.num_indexed_rows, stats.num_unindexed_rows) == (4, 0)
+    assert await found(store, "note", axis(2)) == ["note 2"]
+    await store.optimize(TENANT, ChatbotId(uuid4()), thorough=True)

@@ -107,7 +107,8 @@ left join chatbot_configs v on v.tenant_id = c.tenant_id and v.chatbot_id = c.id
 where d.tenant_id = p.tenant_id and d.id = p.id
 returning d.tenant_id, d.chatbot_id, d.id, d.name, d.media_type, d.size, d.content_hash, d.status, d.reason, d.pages,
           d.chunks, d.sealed_version, d.metadata, d.language, d.source, d.chunked_with, d.created_at, d.updated_at,
-          d.attempts, (v.config -> 'chunking')::text as chunking;
+          d.attempts, (v.config -> 'chunking')::text as chunking, c.knowledge_generation,
+          c.knowledge_model;
 
 -- name: mark_ready
 -- No row comes back for a document that was deleted meanwhile.
