@@ -15,7 +15,7 @@ from domain.guarding.link_filter import LinkFilter
 CORPUS: list[str] = json.loads((Path(__file__).parents[1] / "fixtures" / "hostile_links.json").read_text("utf-8"))
 HOSTS = ("good.test", "*.good.test")
 MARKDOWN = MarkdownIt("commonmark", {"html": True}).enable(["table", "strikethrough"])
-ALLOWED = re.compile(r"https://(?:[a-z]+\.)?good\.test(?:[/?#][^\"'`@\\]*)?")
+ALLOWED = re.compile(r"(?:https://(?:[a-z]+\.)?|www\.)good\.test(?:[/?#][^\"'`@\\]*)?")
 LITERAL = re.compile(
     r"(?:https?|ftp)://[^\s<]+|(?<![a-z0-9])www\.[^\s<]+|\b(?:javascript|xmpp|mailto):\S+", re.IGNORECASE
 )
