@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import ray
 
 from actors.document_ends import DocumentEnds
 from actors.ingestion_supervisor import IngestionSupervisor
@@ -65,13 +66,13 @@ class MortalEmbedWorker:
 
 
 class MortalVectors(VectorStore):
-    async def add_document(self, *arguments: Any, **named: Any) -> None:
+    async def add_documents(self, *arguments: Any, **named: Any) -> None:
         if pass_through("write"):
             # The commit takes some milliseconds: sometimes it is done by then, mostly not.
-            writing = asyncio.create_task(super().add_document(*arguments, **named))
+            writing = asyncio.create_task(super().add_documents(*arguments, **named))
             await asyncio.wait((writing,), timeout=random.uniform(0, 0.03))
             die()
-        await super().add_document(*arguments, **named)
+        await super().add_documents(*arguments, **named)
 
 
 class MortalEnds(DocumentEnds):
@@ -89,6 +90,7 @@ class MortalSupervisor(IngestionSupervisor):
     async def start(self) -> None:
         # In this process alone; what runs in others travels by its name.
         ingest.parse_and_chunk = parse_or_die  # type: ignore[attr-defined]
+        ingest._PARSE = ray.remote(parse_or_die)
         embed_stage.EmbedWorker = MortalEmbedWorker  # type: ignore[misc, assignment]
         module: Any = __import__("actors.ingestion_supervisor", fromlist=["x"])
         module.VectorStore, module.DocumentEnds = MortalVectors, MortalEnds

@@ -41,8 +41,8 @@ async def run_deaths(
     with TemporaryDirectory(prefix="loquent-deaths-") as name:
         folder = Path(name)
         for stage in stages:
-            # A few documents are one batch.
-            arm(folder, stage, 1 if stage == "embed" else chance.randint(1, 4))
+            # A few documents are one batch, and those that end together are one commit.
+            arm(folder, stage, 1 if stage in ("embed", "write") else chance.randint(1, 4))
         tenant, bot = await knowledge.new_bot()
         job, documents = await _send(knowledge, tenant, bot, chance)
         supervisor = _actor(ray, settings, knowledge, folder)
