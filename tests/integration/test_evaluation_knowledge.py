@@ -39,7 +39,9 @@ def postgres_url(make_database: Callable[[], str]) -> str:
     return make_database()
 
 
-async def test_a_configuration_that_finds_less_is_seen_to_be_worse(rig: GatewayRig, chat: Chat, xquad: QuestionSet) -> None:
+async def test_a_configuration_that_finds_less_is_seen_to_be_worse(
+    rig: GatewayRig, chat: Chat, xquad: QuestionSet
+) -> None:
     tenant, bot, objects = tenant_id_of(chat), ChatbotId(UUID(chat.bot)), rig.services.settings.objects_url
     embedder, vectors = LocalEmbedder(), VectorStore(objects)
     for number, text in enumerate(xquad.paragraphs[:20]):
@@ -60,7 +62,9 @@ async def test_a_configuration_that_finds_less_is_seen_to_be_worse(rig: GatewayR
     assert live["recall@5"]["value"] > 0.9
     assert live["recall@1"]["value"] > 0.6
     assert live["mrr"]["value"] >= live["recall@1"]["value"]
-    await chat.tenant.call("PUT", f"/chatbots/{chat.bot}/draft", json={"retrieval": {"top_k": 1, "min_score": 0.6, "min_relevance": 0.9}})
+    await chat.tenant.call(
+        "PUT", f"/chatbots/{chat.bot}/draft", json={"retrieval": {"top_k": 1, "min_score": 0.6, "min_relevance": 0.9}}
+    )
     second = await started(chat.tenant, chat.bot, questions, draft=True)
     draft = (await run.until_ended(chat.tenant, second))["summary"]["metrics"]
     assert draft["recall@5"]["value"] == draft["recall@1"]["value"] < live["recall@1"]["value"]
