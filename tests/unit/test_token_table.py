@@ -115,7 +115,7 @@ TABLE: dict[str, Callable[[], Any]] = {
     "exp infinite": lambda: made(HEADER, json.dumps({**CLAIMS, "exp": float("inf")}).encode()),
     "nbf to come": lambda: claiming(nbf=NOW + 600),
     "nbf a word": lambda: claiming(nbf="now"),
-    "iat to come": lambda: claiming(iat=NOW + CLOCK_SECONDS + 86_400, exp=NOW + 2 * 86_400),
+    "iat to come": lambda: claiming(iat=int(time.time()) + CLOCK_SECONDS + 60, exp=NOW + 86_400),
     "iat text": lambda: claiming(iat=str(NOW)),
     "iat null": lambda: claiming(iat=None),
     # Whose it is, and for whom
