@@ -25,15 +25,25 @@ class TokenBudget:
         """Raise QuotaExceeded when nothing is left."""
         plan.allow_tokens(self._used + self._reserved, 1)
 
-    def reserve(self, plan: Plan, tokens: int) -> None:
-        """Raise QuotaExceeded when `tokens` more could pass the plan's limit."""
-        plan.allow_tokens(self._used + self._reserved, tokens)
+    def reserve(self, plan: Plan, tokens: int, at_least: int | None = None) -> int:
+        """`tokens`, or what is left when that is `at_least` so many; raise QuotaExceeded when it is not."""
+        taken = self._used + self._reserved
+        granted = min(tokens, max(plan.limits.max_tokens_per_month - taken, at_least or tokens))
+        plan.allow_tokens(taken, granted)
+        self._reserved += granted
+        return granted
+
+    def hold(self, tokens: int) -> None:
+        """Count tokens that a running turn has used already, whatever is left."""
         self._reserved += tokens
 
-    def settle(self, reserved: int, used: int) -> None:
-        """A turn has ended: give its reservation back and count what it used."""
-        self._reserved -= reserved
-        self._used += used
+    def release(self, tokens: int) -> None:
+        """Give back what was reserved or held."""
+        self._reserved -= tokens
+
+    def spend(self, tokens: int) -> None:
+        """Count tokens that the ledger has."""
+        self._used += tokens
 
 
 def _this_month() -> tuple[int, int]:

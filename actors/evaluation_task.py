@@ -20,8 +20,8 @@ from configs.settings import Settings
 from configs.sizing import load_sizing
 from configs.tables import load_models, load_plans
 from domain.errors import AppError
-from domain.generation import Usage
 from domain.ids import TenantId
+from domain.metering import Meter
 from domain.ports import Retriever
 from domain.prompt import Window
 from domain.turn import TurnPorts
@@ -87,7 +87,7 @@ async def _open_ports(settings: Settings, db: Database, stack: AsyncExitStack) -
         table.model(key)
         return key
 
-    def turn_ports(model: str, retriever: Retriever, reserve: Callable[[int], None]) -> TurnPorts:
+    def turn_ports(model: str, retriever: Retriever, meter: Meter) -> TurnPorts:
         spec = table.model(model)
         return TurnPorts(
             retriever=retriever,
@@ -96,12 +96,8 @@ async def _open_ports(settings: Settings, db: Database, stack: AsyncExitStack) -
             counter=load_token_counter(settings, model),
             window=Window(spec.context_tokens, spec.tokens_per_message),
             guard=guard,
-            reserve=reserve,
+            meter=meter,
         )
-
-    def cost_micro(model: str, usage: Usage) -> int:
-        spec = table.models.get(model)
-        return spec.cost_micro(usage.prompt_tokens, usage.completion_tokens) if spec else 0
 
     async def spent(tenant_id: TenantId, tokens: int) -> None:
         try:
@@ -119,7 +115,7 @@ async def _open_ports(settings: Settings, db: Database, stack: AsyncExitStack) -
         ),
         turn_ports=turn_ports,
         resolve_model=resolve_model,
-        cost_micro=cost_micro,
+        priced=table.priced,
         plans=load_plans(),
         spent=spent,
         turn_seconds=settings.turn_timeout_seconds,

@@ -9,21 +9,24 @@ import structlog
 from actors.budget import TokenBudget
 from actors.fair_share import Ticket
 from actors.live_turn import LiveTurn
+from actors.turn_meter import TurnMeter
 from actors.turn_record import TurnRecord, citation_fields
 from domain.conversation import TurnState
 from domain.errors import AppError, StaleEpoch
 from domain.generation import Usage
 from domain.guarding.report import GuardReport
 from domain.ids import MessageId, new_uuid
+from domain.metering import CallKind, Meter, ModelCall
 from domain.plans import Plan
+from domain.trace import TurnTrace
 from domain.turn import AnswerEnded, AnswerText, StageReached, StopSignal, TurnInput, TurnPorts, run_turn
 from storage.postgres.database import Database, tenant_tx
 from storage.postgres.turns import Turns
 
 log = structlog.get_logger()
 
-PortsOf = Callable[[str, Callable[[int], None]], TurnPorts]
-"""Makes the ports of a turn from the model's key and the budget's `reserve`."""
+PortsOf = Callable[[str, Meter, TurnTrace], TurnPorts]
+"""Makes the ports of a turn from the model's key, and what meters and traces it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,15 +47,14 @@ class RunningTurn:
         self.ticket = ticket
         self._tools = tools
         self._turn = turn
-        self._budget = budget
-        self._plan = plan
+        self._meter = TurnMeter(budget, plan, tools.record.table)
+        self._trace = TurnTrace()
         self._stop = StopSignal()
         self._may_stop = True
         """While a stop can still change the outcome."""
         self._begun = False
         """Whether the task has had its first step: a cancellation before it would end the turn without a word."""
         self._started = asyncio.Event()
-        self._reserved = 0
         self._report = GuardReport()
         self._task: asyncio.Task[None] | None = None
 
@@ -91,15 +93,17 @@ class RunningTurn:
         """Whatever happens, followers get a last event, or the end of the stream when this process lets go of it."""
         turn, live, record = self._turn, self.live, self._tools.record
         logger = log.bind(tenant=str(turn.tenant_id), session=str(live.session_id), turn=str(turn.turn_id))
-        used, self._begun = 0, True
+        stored, self._begun = False, True
         try:
             try:
                 if isinstance(outcome, AppError):
                     raise outcome
+                if outcome is not None:
+                    self._meter.record(ModelCall(CallKind.ANSWER, "", outcome.model, outcome.usage))
                 ended = outcome or await self._answer()
                 message_id = MessageId(new_uuid())
-                await record.complete(turn, live.session_id, live.epoch, message_id, ended)
-                used = ended.usage.total_tokens
+                await record.complete(turn, live.session_id, live.epoch, message_id, ended, self._meter.tally)
+                stored = True
             except StaleEpoch:
                 raise
             except AppError as error:
@@ -116,14 +120,14 @@ class RunningTurn:
             verdict = ended.guard.verdict
             done = {"message_id": str(message_id), "state": ended.state.value, "model": ended.model, "guard": verdict}
             live.end("done", **done, usage=usage)
-            logger.info("turn.ended", state=ended.state.value, tokens=used, guard=verdict)
+            logger.info("turn.ended", state=ended.state.value, tokens=ended.usage.total_tokens, guard=verdict)
         except StaleEpoch:
             logger.info("turn.stale")
             live.abandon()
         except asyncio.CancelledError:
             live.abandon()
         finally:
-            self._budget.settle(self._reserved, used)
+            self._meter.settle(stored)
             for note in self._report.notes:
                 if note.failure:
                     logger.warning("guard.failed", **asdict(note))
@@ -144,7 +148,7 @@ class RunningTurn:
         deadline = asyncio.get_running_loop().call_later(self._tools.timeout_seconds, self.stop, TurnState.INTERRUPTED)
         ended: AnswerEnded | None = None
         try:
-            ports = self._tools.ports_of(self._turn.model, self._reserve)
+            ports = self._tools.ports_of(self._turn.model, self._meter, self._trace)
             async for event in run_turn(self._turn, ports, self._stop, self._report):
                 if isinstance(event, AnswerText):
                     self.live.publish("token", text=event.text, n=event.tokens)
@@ -173,7 +177,3 @@ class RunningTurn:
             self._turn, live.session_id, live.epoch, TurnState.FAILED, error.code, self._report
         )
         live.end("error", code=error.code, message=error.message)
-
-    def _reserve(self, tokens: int) -> None:
-        self._budget.reserve(self._plan, tokens)
-        self._reserved += tokens

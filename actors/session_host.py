@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import AsyncGenerator
 from contextlib import AsyncExitStack
 from typing import Any
 
@@ -28,8 +28,10 @@ from configs.settings import Settings
 from configs.tables import load_models, load_plans
 from domain.errors import StaleEpoch, Unreadable
 from domain.ids import SessionId, TenantId, TurnId
+from domain.metering import Meter
 from domain.placement import slot_of
 from domain.prompt import Window
+from domain.trace import TurnTrace
 from domain.turn import TurnPorts
 from storage.keys import Vault
 from storage.models.tokenizer import load_token_counter
@@ -270,7 +272,7 @@ class SessionHost:
         self._table.model(key)
         return key
 
-    def _ports(self, model: str, reserve: Callable[[int], None]) -> TurnPorts:
+    def _ports(self, model: str, meter: Meter, trace: TurnTrace) -> TurnPorts:
         spec = self._table.model(model)
         return TurnPorts(
             retriever=self._retriever,
@@ -279,7 +281,8 @@ class SessionHost:
             counter=load_token_counter(self._settings, model),
             window=Window(spec.context_tokens, spec.tokens_per_message),
             guard=self._guard,
-            reserve=reserve,
+            meter=meter,
+            trace=trace,
         )
 
     async def _passivate(self) -> None:

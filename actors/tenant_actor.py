@@ -128,7 +128,7 @@ class TenantActor:
 
     def spend(self, tokens: int) -> None:
         """Count tokens of the month that no turn here used."""
-        self._budget.settle(0, tokens)
+        self._budget.spend(tokens)
 
     def runs(self, turn_id: TurnId) -> bool:
         return turn_id in self._recent

@@ -12,6 +12,7 @@ from domain.errors import StaleEpoch, Unavailable
 from domain.events import EventKind
 from domain.guarding.report import GuardReport
 from domain.ids import MessageId, SessionId, TenantId, TurnId
+from domain.metering import Tally
 from domain.turn import AnswerEnded, TurnInput
 from storage.postgres.database import Database, tenant_tx
 from storage.postgres.ended_turns import EndedTurn, ended_turn
@@ -28,17 +29,22 @@ FIRST_PAUSE_SECONDS, LONGEST_PAUSE_SECONDS = 0.1, 2.0
 class TurnRecord:
     def __init__(self, db: Database, table: ModelTable) -> None:
         self._db = db
-        self._table = table
+        self.table = table
 
     async def complete(
-        self, turn: TurnInput, session_id: SessionId, epoch: int, message_id: MessageId, ended: AnswerEnded
+        self,
+        turn: TurnInput,
+        session_id: SessionId,
+        epoch: int,
+        message_id: MessageId,
+        ended: AnswerEnded,
+        tally: Tally,
     ) -> None:
         """One transaction: the turn's state, the answer, its citations, the ledger row and the outbox event.
 
         Goes on trying while the database is away. Raises StaleEpoch when another host has taken the tenant.
         """
-        spec = self._table.models.get(ended.model)
-        cost = spec.cost_micro(ended.usage.prompt_tokens, ended.usage.completion_tokens) if spec else 0
+        cost = tally.cost_micro
 
         async def commit() -> None:
             async with tenant_tx(self._db, turn.tenant_id) as tx:

@@ -1,5 +1,6 @@
 """Readers of the YAML tables: plans, models and moderation rules, validated into frozen models."""
 
+from dataclasses import replace
 from functools import cache
 from pathlib import Path
 from typing import Literal, Self
@@ -8,6 +9,7 @@ import yaml
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from domain.errors import InvalidInput
+from domain.metering import ModelCall
 from domain.plans import Plan
 
 HERE = Path(__file__).parent
@@ -96,6 +98,13 @@ class ModelTable(Table):
 
     def embedding_price(self, name: str) -> EmbeddingPrice:
         return self.embeddings.get(name, EmbeddingPrice())
+
+    def priced(self, call: ModelCall) -> ModelCall:
+        """The same with its cost, when it has none yet."""
+        spec = self.models.get(call.model)
+        if call.cost_micro or spec is None:
+            return call
+        return replace(call, cost_micro=spec.cost_micro(call.usage.prompt_tokens, call.usage.completion_tokens))
 
     def model(self, key: str) -> ModelSpec:
         """Raise InvalidInput for a name that the table does not have."""

@@ -20,15 +20,26 @@ class PromptMessage:
 
 @dataclass(frozen=True, slots=True)
 class Usage:
-    """Tokens of one generation, as the engine counted them."""
+    """Tokens of one call of a model, as the engine counted them, or of several."""
 
     prompt_tokens: int = 0
     completion_tokens: int = 0
     cached_tokens: int = 0
+    """Of the prompt's: those that the engine had from before."""
+    embedded_tokens: int = 0
 
     @property
     def total_tokens(self) -> int:
-        return self.prompt_tokens + self.completion_tokens
+        """What counts against a budget."""
+        return self.prompt_tokens + self.completion_tokens + self.embedded_tokens
+
+    def __add__(self, other: "Usage") -> "Usage":
+        return Usage(
+            self.prompt_tokens + other.prompt_tokens,
+            self.completion_tokens + other.completion_tokens,
+            self.cached_tokens + other.cached_tokens,
+            self.embedded_tokens + other.embedded_tokens,
+        )
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,7 +1,7 @@
 """One turn, pure: guard the input, retrieve, fit the prompt, stream from a model, guard the output, cite."""
 
 import asyncio
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import AsyncGenerator
 from contextlib import aclosing
 from dataclasses import dataclass, field
 from hashlib import sha256
@@ -18,10 +18,12 @@ from domain.guarding.output import OutputGuard
 from domain.guarding.report import GuardReport
 from domain.ids import ChatbotId, TenantId, TurnId
 from domain.knowledge import FIRST, Knowledge
+from domain.metering import CallKind, Meter, ModelCall
 from domain.ports import Generator, Planner, Retriever, TokenCounter
 from domain.prompt import Prompt, Window, fit_prompt, system_text
 from domain.retrieval.configuration import Grounding
 from domain.retrieval.result import RetrievalRequest
+from domain.trace import TurnTrace
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,8 +48,9 @@ class TurnPorts:
     counter: TokenCounter
     window: Window
     guard: Checks
-    reserve: Callable[[int], None]
-    """Called with the most tokens the generation can use; raises QuotaExceeded."""
+    meter: Meter
+    """Asked before each call of a model, and told of it after."""
+    trace: TurnTrace = field(default_factory=TurnTrace)
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,6 +76,7 @@ class AnswerEnded:
     citations: tuple[Citation, ...]
     model: str
     usage: Usage
+    """Of all calls that were made for it."""
     plan_reason: str
     guard: GuardReport = field(default_factory=GuardReport)
     """What the checks found."""
@@ -98,6 +102,7 @@ class _Progress:
     """Whether an engine has said anything; a check may still hold it back."""
     passages: tuple[Passage, ...] = ()
     usage: Usage = field(default_factory=Usage)
+    """Of the attempt that runs, or ran last."""
     model: str = ""
     reason: str = ""
 
@@ -133,14 +138,17 @@ async def run_turn(
         progress.answer = turn.config.no_answer
         yield AnswerText(progress.answer)
     citations = cite(turn.question, progress.answer, progress.passages)
-    yield AnswerEnded(state, progress.answer, tuple(citations), progress.model, progress.usage, progress.reason, report)
+    yield AnswerEnded(
+        state, progress.answer, tuple(citations), progress.model, ports.meter.used, progress.reason, report
+    )
 
 
 async def _answer(
     turn: TurnInput, ports: TurnPorts, progress: _Progress, report: GuardReport
 ) -> AsyncGenerator[TurnEvent, None]:
     chain = GuardChain(turn.config.guardrails, ports.guard, report)
-    question, refusal = await chain.input(turn.question)
+    with ports.trace.stage("guard"):
+        question, refusal = await chain.input(turn.question)
     if refusal is not None:
         progress.answer, progress.reason = refusal, "refused: input"
         yield AnswerText(refusal)
@@ -148,14 +156,16 @@ async def _answer(
     yield StageReached("retrieving")
     retrieval = turn.config.retrieval
     request = RetrievalRequest(turn.tenant_id, turn.chatbot_id, question, retrieval, turn.history, turn.knowledge)
-    passages = chain.passages((await ports.retriever.retrieve(request)).passages)
+    with ports.trace.stage("retrieve"):
+        passages = chain.passages((await ports.retriever.retrieve(request)).passages)
     if not passages and retrieval.grounding is Grounding.DOCUMENTS:
         progress.answer, progress.reason = turn.config.no_answer, "no relevant passage"
         yield AnswerText(turn.config.no_answer)
         return
     mark = _mark_of(turn.turn_id) if turn.config.guardrails.data_marking else ""
-    prompt = fit_prompt(turn.config, passages, turn.history, question, ports.counter, ports.window, mark)
-    ports.reserve(prompt.tokens + prompt.max_tokens)
+    with ports.trace.stage("prompt"):
+        prompt = fit_prompt(turn.config, passages, turn.history, question, ports.counter, ports.window, mark)
+    ports.meter.reserve(prompt.tokens + prompt.max_tokens)
     progress.passages = prompt.passages
     yield StageReached("generating", prompt.tokens)
     guard = OutputGuard(chain, system_text(turn.config))
@@ -199,7 +209,8 @@ async def _generate(
     turn: TurnInput, ports: TurnPorts, prompt: Prompt, progress: _Progress
 ) -> AsyncGenerator[Delta, None]:
     """Text of the first engine that answers; engines that fail before their first text are passed over."""
-    plan = await ports.planner.plan(turn.tenant_id, turn.model, prompt.tokens)
+    with ports.trace.stage("plan"):
+        plan = await ports.planner.plan(turn.tenant_id, turn.model, prompt.tokens)
     progress.reason = plan.reason
     failure: AppError = Unavailable("No language model is available at the moment; try again.")
     for target in plan.targets:
@@ -212,16 +223,26 @@ async def _generate(
             max_tokens=prompt.max_tokens,
             temperature=turn.config.temperature,
         )
+        kind = CallKind.ANSWER
         try:
             async with aclosing(_stream(ports.generator, target, request, progress)) as deltas:
                 async for delta in deltas:
                     yield delta
         except (EngineFailed, Unavailable) as error:
+            if not progress.received:
+                kind = CallKind.RETRY
             await ports.planner.report(target, ok=False)
             failure = error
             if progress.received:
                 raise
             continue
+        except AppError:
+            kind = CallKind.RETRY
+            raise
+        finally:
+            # An engine that failed without a word reports no use; one that was stopped has read the prompt.
+            used = Usage() if kind is CallKind.RETRY else progress.usage
+            ports.meter.record(ModelCall(kind, target.engine, target.model, used))
         await ports.planner.report(target, ok=True)
         return
     raise failure

@@ -17,6 +17,7 @@ from domain.evaluation_run import Evaluation, Mode
 from domain.generation import PromptMessage, Usage
 from domain.ids import SessionId, TenantId, TurnId, new_uuid
 from domain.knowledge import FIRST
+from domain.metering import Meter, ModelCall, Tally
 from domain.plans import Plan
 from domain.ports import Retriever
 from domain.question_set import MAX_QUESTIONS, QuestionSpec, StoredQuestion, words
@@ -46,11 +47,12 @@ class EvaluationPorts:
     """What an evaluation works with; the process that runs it opens and closes them."""
 
     retriever: Retriever
-    turn_ports: Callable[[str, Retriever, Callable[[int], None]], TurnPorts]
-    """Of a turn: from the model's key, the retriever, and the budget's `reserve`."""
+    turn_ports: Callable[[str, Retriever, Meter], TurnPorts]
+    """Of a turn: from the model's key, the retriever, and what meters it."""
     resolve_model: Callable[[str], str]
     """Raises InvalidInput for a model that is not there."""
-    cost_micro: Callable[[str, Usage], int]
+    priced: Callable[[ModelCall], ModelCall]
+    """The same call with its cost."""
     plans: Mapping[str, Plan]
     spent: Callable[[TenantId, int], Awaitable[None]]
     """Tells the tenant's live actor what tokens went, so that its budget knows."""
@@ -201,7 +203,8 @@ class _Run:
             _history(question),
             self._knowledge,
         )
-        ports_of_turn = ports.turn_ports(model, retriever, await self._reserve())
+        meter = await self._meter_of_now()
+        ports_of_turn = ports.turn_ports(model, retriever, meter)
         stop = self._stop = StopSignal()
         began, ended = time.perf_counter(), None
         loop, task = asyncio.get_running_loop(), asyncio.current_task()
@@ -216,7 +219,7 @@ class _Run:
         finally:
             deadline.cancel()
             self._stop = StopSignal()
-        cost = 0 if ended is None else await self._meter(turn, ended)
+        cost = 0 if ended is None else await self._bill(turn, ended, meter.tally.cost_micro)
         if ended is None or ended.state is TurnState.INTERRUPTED:
             if stop.state is None:
                 raise EngineFailed
@@ -233,8 +236,8 @@ class _Run:
             total_ms=_milliseconds(began),
         )
 
-    async def _reserve(self) -> Callable[[int], None]:
-        """What raises QuotaExceeded when the tokens it is called with could pass the tenant's budget of now."""
+    async def _meter_of_now(self) -> "_Meter":
+        """Raises QuotaExceeded when the tenant's budget is spent."""
         tenant_id = self._claim.tenant_id
         async with tenant_tx(self._db, tenant_id) as tx:
             key = await Turns(tx, tenant_id).plan_key()
@@ -243,13 +246,12 @@ class _Run:
         if plan is None:
             raise QuotaExceeded("The plan of this account is not known; contact support.")
         plan.allow_tokens(used, 1)
-        return lambda tokens: plan.allow_tokens(used, tokens)
+        return _Meter(plan, used, self._ports.priced)
 
-    async def _meter(self, turn: TurnInput, ended: AnswerEnded) -> int:
+    async def _bill(self, turn: TurnInput, ended: AnswerEnded, cost: int) -> int:
         """Into the ledger and the day's sums, as any answer; what it cost, in millionths."""
         if not ended.usage.total_tokens:
             return 0
-        cost = self._ports.cost_micro(ended.model, ended.usage)
         place = turn.tenant_id, turn.turn_id, turn.chatbot_id, SessionId(self._claim.id)
         async with tenant_tx(self._db, turn.tenant_id) as tx:
             ledger = Ledger(tx)
@@ -257,6 +259,32 @@ class _Run:
             await ledger.add_today(turn.tenant_id, turn.chatbot_id, ended.usage, cost)
         await self._ports.spent(turn.tenant_id, ended.usage.total_tokens)
         return cost
+
+
+class _Meter:
+    """Meter of one answer, over what the tenant had used when it began."""
+
+    def __init__(self, plan: Plan, used: int, priced: Callable[[ModelCall], ModelCall]) -> None:
+        self.tally = Tally()
+        self._plan = plan
+        self._spent = used
+        self._held = 0
+        self._priced = priced
+
+    def reserve(self, tokens: int, at_least: int | None = None) -> int:
+        taken = self._spent + self._held + self.used.total_tokens
+        granted = min(tokens, max(self._plan.limits.max_tokens_per_month - taken, at_least or tokens))
+        self._plan.allow_tokens(taken, granted)
+        self._held += granted
+        return granted
+
+    def record(self, call: ModelCall, reserved: int = 0) -> None:
+        self._held -= min(self._held, max(reserved, call.usage.total_tokens))
+        self.tally.add(self._priced(call))
+
+    @property
+    def used(self) -> Usage:
+        return self.tally.usage
 
 
 def _history(question: QuestionSpec) -> tuple[PromptMessage, ...]:

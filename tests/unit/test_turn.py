@@ -6,8 +6,10 @@ import pytest
 
 from domain.conversation import TurnState
 from domain.errors import EngineFailed, QuotaExceeded, Unavailable
+from domain.metering import CallKind
+from domain.trace import TurnTrace
 from domain.turn import AnswerEnded, AnswerText, StopSignal, TurnInput, TurnPorts, run_turn
-from tests.fixtures.twins import TwinGenerator, TwinPlanner, passage, turn_input, turn_ports
+from tests.fixtures.twins import TwinGenerator, TwinMeter, TwinPlanner, passage, turn_input, turn_ports
 
 LAMP = passage("The lamp costs 40 euros and ships in blue.")
 
@@ -123,14 +125,26 @@ async def test_the_guard_refuses_the_question_and_the_answer() -> None:
 
 
 async def test_the_budget_is_asked_before_the_model() -> None:
-    def refuse(tokens: int) -> None:
-        assert tokens > 256
-        raise QuotaExceeded
-
-    generator = TwinGenerator({"first": ["x"]})
+    generator, meter = TwinGenerator({"first": ["x"]}), TwinMeter(left=256)
     with pytest.raises(QuotaExceeded):
-        await outcome(turn_input(), turn_ports(generator, [LAMP], reserve=refuse))
+        await outcome(turn_input(), turn_ports(generator, [LAMP], meter=meter))
     assert not generator.requests
+
+
+async def test_every_attempt_is_recorded_and_the_answer_bears_their_sum() -> None:
+    generator, meter = TwinGenerator({"first": [Unavailable()], "second": ["40 euros"]}), TwinMeter()
+    _, ended = await outcome(turn_input(), turn_ports(generator, [LAMP], meter=meter))
+    assert [(call.kind, call.engine, call.usage.total_tokens) for call in meter.tally.calls] == [
+        (CallKind.RETRY, "first", 0),
+        (CallKind.ANSWER, "second", 101),
+    ]
+    assert ended.usage == meter.used
+
+
+async def test_the_stages_are_timed() -> None:
+    trace = TurnTrace()
+    await outcome(turn_input(), turn_ports(TwinGenerator({"first": ["x"]}), [LAMP], trace=trace))
+    assert [stage.name for stage in trace.stages] == ["guard", "retrieve", "prompt", "plan"]
 
 
 async def test_an_empty_answer_becomes_the_no_answer_text() -> None:
