@@ -1,5 +1,6 @@
 """How a document's ingestion ends: its row, its jobs and its event change together, and nothing of a lost one stays."""
 
+from collections.abc import Callable, Sequence
 from uuid import UUID
 
 from actors.renaming import Renaming
@@ -9,6 +10,7 @@ from domain.errors import NotFound
 from domain.events import EventKind
 from domain.ids import ChatbotId, DocumentId, TenantId
 from domain.jobs import ItemState
+from domain.metering import ModelCall, Tally, UseKind
 from pipelines.work import EmbeddedDocument, WorkItem
 from storage.blobs import BlobStore, document_prefix
 from storage.postgres.database import Database, Transaction, system_tx
@@ -16,13 +18,22 @@ from storage.postgres.documents import Documents
 from storage.postgres.erased_rows import erase
 from storage.postgres.generations import Generations
 from storage.postgres.jobs import Jobs
+from storage.postgres.ledger import Ledger
 from storage.postgres.outbox import Outbox
 from storage.vectors.store import VectorStore
 
 
 class DocumentEnds:
-    def __init__(self, db: Database, vectors: VectorStore, blobs: BlobStore) -> None:
+    def __init__(
+        self,
+        db: Database,
+        vectors: VectorStore,
+        blobs: BlobStore,
+        paid: Callable[[Sequence[str]], ModelCall] | None = None,
+    ) -> None:
+        """`paid` is the call, with its price, that embedding these chunks' texts was; unset, it costs nothing."""
         self._db = db
+        self._paid = paid
         self._vectors = vectors
         self._blobs = blobs
         self.renaming = Renaming(db, vectors)
@@ -52,12 +63,21 @@ class DocumentEnds:
                 await jobs.document_ended(item.document_id, ItemState.READY, chunks=len(result.chunks))
                 await _tell(tx, item, DocumentStatus.READY)
                 await _replace(tx, jobs, item)
+                await self._bill(tx, result)
         if name not in (None, item.name):
             # It was renamed meanwhile.
             await self.renaming.rename(item.tenant_id, item.chatbot_id, item.document_id)
         if name is None:
             # What its deletion removed has just been written again.
             await self.forget(item.tenant_id, item.chatbot_id, [item.document_id], whole_bot=live is None)
+
+    async def _bill(self, tx: Transaction, result: EmbeddedDocument) -> None:
+        """Once per document that becomes ready."""
+        if self._paid is None:
+            return
+        tally = Tally()
+        tally.add(self._paid([chunk.text for chunk in result.chunks]))
+        await Ledger(tx).record_beside(result.item.tenant_id, result.item.chatbot_id, UseKind.INGESTION, tally)
 
     async def fail(self, item: WorkItem, reason: str, *, attempts: int) -> None:
         """It ends without a chunk; `reason` is a sentence for the user."""

@@ -7,27 +7,28 @@ from typing import Any
 
 import ray
 import structlog
-from redis.exceptions import RedisError
 
 from actors.guarding.host_checks import host_checks
-from actors.live_hosts import LiveHosts
+from actors.live_hosts import SERVICE
 from actors.loops import repeat, run_until_closed
-from actors.serve_ports import LanceRetriever, ServeEmbedder, ServeReranker, StreamGenerator
+from actors.purse import HostPurse
+from actors.serve_ports import LanceRetriever, StreamGenerator
 from actors.stream_planner import LOOK_SECONDS, StreamPlanner
 from actors.streams import StreamPool
 from configs.logs import configure_logs
 from configs.settings import Settings
 from configs.sizing import load_sizing
-from configs.tables import load_models, load_plans
-from domain.errors import AppError
+from configs.tables import load_models
+from domain.errors import Unavailable
 from domain.ids import TenantId
 from domain.metering import Meter
+from domain.placement import slot_of
 from domain.ports import Retriever
 from domain.prompt import Window
 from domain.turn import TurnPorts
 from pipelines.evaluate import EvaluationPorts, evaluate
 from storage.keys import Vault
-from storage.models.tokenizer import load_token_counter
+from storage.models.tokenizer import count_factor, load_token_counter
 from storage.postgres.database import Database
 from storage.postgres.documents import StoredDocuments
 from storage.postgres.evaluations import Claim
@@ -79,8 +80,6 @@ async def _open_ports(settings: Settings, db: Database, stack: AsyncExitStack) -
     run_until_closed(stack, repeat("routers", planner.look, LOOK_SECONDS))
     table, generator = load_models(settings.models_file), StreamGenerator(pool)
     guard = await stack.enter_async_context(host_checks(settings))
-    reranker = ServeReranker(settings.rerank_seconds) if settings.reranker_model else None
-    hosts = LiveHosts(registry, pool)
 
     def resolve_model(model: str) -> str:
         key = settings.default_model if model == "default" else model
@@ -89,34 +88,34 @@ async def _open_ports(settings: Settings, db: Database, stack: AsyncExitStack) -
 
     def turn_ports(model: str, retriever: Retriever, meter: Meter) -> TurnPorts:
         spec = table.model(model)
+        counter = load_token_counter(settings, model)
         return TurnPorts(
             retriever=retriever,
             planner=planner,
             generator=generator,
-            counter=load_token_counter(settings, model),
-            window=Window(spec.context_tokens, spec.tokens_per_message),
+            counter=counter,
+            window=Window(spec.context_tokens, spec.tokens_per_message, count_factor(counter)),
             guard=guard,
             meter=meter,
         )
 
-    async def spent(tenant_id: TenantId, tokens: int) -> None:
-        try:
-            await hosts.spend(tenant_id, tokens)
-        except (AppError, RedisError, TimeoutError) as error:
-            log.warning("evaluation.budget_not_told", tenant=str(tenant_id), error=repr(error))
+    def bounds(model: str) -> tuple[int, int]:
+        most = table.model(model).context_tokens * count_factor(load_token_counter(settings, model))
+        return most, table.highest_price(model)
+
+    async def address_of(tenant_id: TenantId) -> str:
+        found = {endpoint.instance: endpoint.address for endpoint in await registry.list(SERVICE)}
+        address = found.get(str(tenant_id)) or found.get(str(slot_of(tenant_id, settings.session_hosts)))
+        if address is None:
+            raise Unavailable("The conversations' process is starting; try again.")
+        return address
 
     return EvaluationPorts(
-        retriever=LanceRetriever(
-            ServeEmbedder(),
-            settings.objects_url,
-            StoredDocuments(db),
-            reranker,
-            embedders=ServeEmbedder.of_models(settings),
-        ),
+        retriever=LanceRetriever.of(settings, StoredDocuments(db)),
         turn_ports=turn_ports,
         resolve_model=resolve_model,
         priced=table.priced,
-        plans=load_plans(),
-        spent=spent,
+        bounds=bounds,
+        purse=HostPurse(pool, address_of),
         turn_seconds=settings.turn_timeout_seconds,
     )

@@ -1,6 +1,7 @@
 """The ingestion supervisor: runs the pipeline, keeps jobs going, erases, exports; the one writer of vector tables."""
 
 import asyncio
+from collections.abc import Callable, Sequence
 from contextlib import AsyncExitStack
 from functools import partial
 from uuid import UUID
@@ -16,8 +17,11 @@ from actors.ingestion_runs import IngestionRuns
 from actors.knowledge_upkeep import EVERY_SECONDS as UPKEEP_SECONDS
 from actors.knowledge_upkeep import KnowledgeUpkeep
 from actors.loops import repeat, run_until_closed
+from actors.remote_embedding import RemoteEmbedding
 from configs.settings import Settings
+from configs.tables import load_models
 from domain.ids import ChatbotId, DocumentId, TenantId
+from domain.metering import ModelCall
 from domain.web_address import networks_of
 from pipelines.discovery import Discovery
 from pipelines.embed_pools import EmbedPools
@@ -104,7 +108,7 @@ class IngestionSupervisor:
         db = await Database.open(*self._database_urls, vault=Vault.of(settings), min_size=0, max_size=4)
         self._stack.push_async_callback(db.close)
         vectors, blobs = VectorStore(sizing.objects_url), BlobStore(sizing.objects_url)
-        self.ends = DocumentEnds(db, vectors, blobs)
+        self.ends = DocumentEnds(db, vectors, blobs, _paid(settings))
         self.pools = EmbedPools(settings)
         self._stack.callback(self.pools.close)
         self.runs = IngestionRuns(db, vectors, self.pools, self.ends)
@@ -134,3 +138,12 @@ class IngestionSupervisor:
 
 async def _expire(db: Database) -> None:
     await expire(db)
+
+
+def _paid(settings: Settings) -> Callable[[Sequence[str]], ModelCall] | None:
+    """What embedding texts costs, where somebody asks money for it."""
+    remote = RemoteEmbedding.of(settings)
+    if remote is None:
+        return None
+    table = load_models(settings.models_file)
+    return lambda texts: table.priced(remote.call(texts))

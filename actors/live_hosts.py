@@ -1,4 +1,4 @@
-"""Tells every session host to let go of sessions that were erased, and what tokens went beside its turns."""
+"""Tells every session host to let go of sessions that were erased."""
 
 import asyncio
 from collections.abc import Sequence
@@ -29,17 +29,6 @@ class LiveHosts:
                 async with asyncio.timeout(CALL_SECONDS):
                     stopped += int((await self._pool.call(endpoint.address, "erase", payload))["stopped"])
         return stopped
-
-    async def spend(self, tenant_id: TenantId, tokens: int) -> None:
-        """Count tokens in the tenant's budget wherever it is live; the ledger has them. Not to be repeated.
-
-        Raises RedisError, Unavailable and TimeoutError: a host that did not answer counts them from the ledger, when it
-        takes the tenant next time.
-        """
-        payload = {"tenant_id": str(tenant_id), "tokens": tokens}
-        for endpoint in await self._registry.list(SERVICE):
-            async with asyncio.timeout(CALL_SECONDS):
-                await self._pool.call(endpoint.address, "spend", payload)
 
 
 def _parts(sessions: Sequence[str] | None) -> list[list[str] | None]:

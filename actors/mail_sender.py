@@ -8,6 +8,7 @@ from domain.errors import AppError, Unavailable
 from domain.mail import Mail, MailKind, MailRefused
 from domain.mail_texts import (
     Text,
+    budget_text,
     email_verification_text,
     invitation_text,
     password_changed_text,
@@ -15,6 +16,7 @@ from domain.mail_texts import (
 )
 from domain.one_time import new_secret
 from domain.ports import Mailer
+from storage.postgres.budget_notices import BudgetNotices
 from storage.postgres.database import Database, Transaction, system_tx
 from storage.postgres.invitations import LIFETIME_DAYS, InvitationLinks
 from storage.postgres.mail_queue import MailQueue, QueuedMail
@@ -68,6 +70,10 @@ class MailSender:
         return Mail(queued.id, queued.recipient, *text) if text is not None else None
 
     async def _text(self, tx: Transaction, queued: QueuedMail) -> Text | None:
+        if queued.kind is MailKind.BUDGET_REACHED:
+            assert queued.about is not None
+            told = await BudgetNotices(tx).get(queued.about)
+            return None if told is None else budget_text(told[1], told[0], told[2])
         secret, secret_hash = new_secret()
         if queued.kind is MailKind.INVITATION:
             assert queued.about is not None

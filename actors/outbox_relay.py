@@ -28,6 +28,7 @@ from domain.keys import derive_key
 from storage.blobs import BlobStore
 from storage.keys import Vault
 from storage.mail import open_mailer
+from storage.postgres.budget_notices import BudgetNotices
 from storage.postgres.database import Database, system_tx
 from storage.postgres.ledger import Ledger
 from storage.postgres.outbox import Outbox
@@ -41,8 +42,8 @@ ANCHOR_SECONDS = 60.0
 """How much of the audit log could be cut off unseen, at most."""
 RESEAL_SECONDS = 3_600.0
 SUPERVISOR = "ingestion-supervisor"
-USAGE = "usage"
-"""The consumer that records what it has handled; each kind of event that it takes is its own."""
+USAGE, BUDGETS = "usage", "budgets"
+"""The consumers that record what they have handled; each kind of event that it takes is its own."""
 
 
 class OutboxRelay:
@@ -87,6 +88,7 @@ class OutboxRelay:
                 repeat("resealing", self._reseal, RESEAL_SECONDS),
                 repeat("webhook-inbox", self._inbox, 2),
                 repeat("usage", lambda: self._consume(USAGE, self._count_usage), 1),
+                repeat("budgets", lambda: self._consume(BUDGETS, self._mail_budgets), 1),
                 repeat("ingestion", lambda: self._consume("ingestion", self._wake_ingestion), 1),
             )
             self._started = True
@@ -110,7 +112,7 @@ class OutboxRelay:
         if not await self._log.was_emptied(STREAM):
             return
         async with system_tx(self._db) as tx:
-            count = await Outbox(tx).publish_again([USAGE])
+            count = await Outbox(tx).publish_again([USAGE, BUDGETS])
         await self._log.begin(STREAM)
         if count:
             log.warning("relay.published_again", events=count)
@@ -138,6 +140,14 @@ class OutboxRelay:
         if completed:
             async with system_tx(self._db) as tx:
                 await Ledger(tx).count_turns(USAGE, completed)
+
+    async def _mail_budgets(self, events: Sequence[OutboxEvent]) -> None:
+        """Tell owners of budgets that near their end, each event once."""
+        reached = [event for event in events if event.kind is EventKind.BUDGET_REACHED]
+        if reached:
+            async with system_tx(self._db) as tx:
+                for event in reached:
+                    await BudgetNotices(tx).mail_owners(BUDGETS, event)
 
     async def _wake_ingestion(self, events: Sequence[OutboxEvent]) -> None:
         """Tell the ingestion supervisor about new and renamed documents; what must be erased, it finds itself."""

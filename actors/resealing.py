@@ -29,6 +29,7 @@ TABLES: tuple[Step, ...] = (
     Resealing.questions,
     Resealing.expected_passages,
     Resealing.results,
+    Resealing.traces,
 )
 
 

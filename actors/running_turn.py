@@ -3,24 +3,26 @@
 import asyncio
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
+from uuid import UUID
 
 import structlog
 
-from actors.budget import TokenBudget
+from actors.allowance import Allowance
 from actors.fair_share import Ticket
 from actors.live_turn import LiveTurn
+from actors.spans import TurnSpans
 from actors.turn_meter import TurnMeter
-from actors.turn_record import TurnRecord, citation_fields
+from actors.turn_record import TurnBooks, TurnRecord, citation_fields
 from domain.conversation import TurnState
 from domain.errors import AppError, StaleEpoch
 from domain.generation import Usage
 from domain.guarding.report import GuardReport
 from domain.ids import MessageId, new_uuid
 from domain.metering import CallKind, Meter, ModelCall
-from domain.plans import Plan
 from domain.trace import TurnTrace
 from domain.turn import AnswerEnded, AnswerText, StageReached, StopSignal, TurnInput, TurnPorts, run_turn
 from storage.postgres.database import Database, tenant_tx
+from storage.postgres.ledger import Ledger
 from storage.postgres.turns import Turns
 
 log = structlog.get_logger()
@@ -37,17 +39,27 @@ class TurnTools:
     record: TurnRecord
     ports_of: PortsOf
     timeout_seconds: float
+    spans: TurnSpans | None = None
+    """Where ended turns are exported to."""
 
 
 class RunningTurn:
     def __init__(
-        self, tools: TurnTools, turn: TurnInput, live: LiveTurn, ticket: Ticket, budget: TokenBudget, plan: Plan
+        self,
+        tools: TurnTools,
+        turn: TurnInput,
+        live: LiveTurn,
+        ticket: Ticket,
+        allowance: Allowance,
+        visitor_id: UUID | None = None,
     ) -> None:
         self.live = live
         self.ticket = ticket
         self._tools = tools
         self._turn = turn
-        self._meter = TurnMeter(budget, plan, tools.record.table)
+        self._budget = allowance.budget
+        self._visitor_id = visitor_id
+        self._meter = TurnMeter(allowance.budget, allowance.plan, turn.chatbot_id, tools.record.table, model=turn.model)
         self._trace = TurnTrace()
         self._stop = StopSignal()
         self._may_stop = True
@@ -93,7 +105,7 @@ class RunningTurn:
         """Whatever happens, followers get a last event, or the end of the stream when this process lets go of it."""
         turn, live, record = self._turn, self.live, self._tools.record
         logger = log.bind(tenant=str(turn.tenant_id), session=str(live.session_id), turn=str(turn.turn_id))
-        stored, self._begun = False, True
+        self._begun = True
         try:
             try:
                 if isinstance(outcome, AppError):
@@ -102,8 +114,10 @@ class RunningTurn:
                     self._meter.record(ModelCall(CallKind.ANSWER, "", outcome.model, outcome.usage))
                 ended = outcome or await self._answer()
                 message_id = MessageId(new_uuid())
-                await record.complete(turn, live.session_id, live.epoch, message_id, ended, self._meter.tally)
-                stored = True
+                books = self._books()
+                await record.complete(turn, live.session_id, live.epoch, message_id, ended, books)
+                self._meter.settle(True, books.notices)
+                self._export(ended.state.value, ended.model)
             except StaleEpoch:
                 raise
             except AppError as error:
@@ -127,7 +141,7 @@ class RunningTurn:
         except asyncio.CancelledError:
             live.abandon()
         finally:
-            self._meter.settle(stored)
+            self._meter.settle(False)
             for note in self._report.notes:
                 if note.failure:
                     logger.warning("guard.failed", **asdict(note))
@@ -163,17 +177,38 @@ class RunningTurn:
         assert ended is not None
         return ended
 
+    def _export(self, state: str, model: str) -> None:
+        if self._tools.spans is not None:
+            place = self._turn, self.live.session_id
+            self._tools.spans.export(*place, state, model, self._trace, self._meter.tally)
+
+    def _books(self) -> TurnBooks:
+        return TurnBooks(self._meter.tally, self._meter.notices(), self._trace)
+
     async def _await_place(self) -> None:
+        """And find out what the turn must stay within."""
+        budget, visitor = self._turn.config.budget, None
+        if self._visitor_id is not None and budget.visitor_daily_tokens is not None:
+            visitor = await self._budget.visitor(self._visitor_id, self._visitor_tokens)
+        self._meter.open(budget, visitor)
         if self._started.is_set():
             return
         await self._started.wait()
         async with tenant_tx(self._tools.db, self._turn.tenant_id) as tx:
             await Turns(tx, self._turn.tenant_id).begin(self._turn.turn_id, self.live.epoch)
 
+    async def _visitor_tokens(self) -> int:
+        assert self._visitor_id is not None
+        async with tenant_tx(self._tools.db, self._turn.tenant_id) as tx:
+            return await Ledger(tx).visitor_tokens_today(self._turn.tenant_id, self._visitor_id)
+
     async def _fail(self, error: AppError) -> None:
         """Raises StaleEpoch."""
         live = self.live
+        books = self._books()
         await self._tools.record.fail(
-            self._turn, live.session_id, live.epoch, TurnState.FAILED, error.code, self._report
+            self._turn, live.session_id, live.epoch, TurnState.FAILED, error.code, self._report, books
         )
+        self._meter.settle(True, books.notices)
+        self._export(TurnState.FAILED.value, self._meter.tally.model)
         live.end("error", code=error.code, message=error.message)

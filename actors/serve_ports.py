@@ -4,6 +4,7 @@ import asyncio
 import time
 from collections.abc import AsyncGenerator, Mapping, Sequence
 from contextlib import aclosing
+from dataclasses import replace
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
@@ -13,6 +14,7 @@ from ray import serve
 from ray.exceptions import RayError, RayTaskError
 from ray.serve.exceptions import RayServeException
 
+from actors.remote_embedding import RemoteEmbedding
 from actors.streams import StreamPool
 from configs.settings import Settings
 from configs.sizing import embedder_deployment
@@ -107,17 +109,27 @@ class LanceRetriever:
         reranker: Reranker | None = None,
         *,
         embedders: Mapping[str, QueryEmbedder] | None = None,
+        remote: RemoteEmbedding | None = None,
     ) -> None:
         """Without a `reranker` the order is that of the fused ranks, whatever a bot asks for. `embedders` are those of
-        all models; unset, `embedder` is for any."""
+        all models; unset, `embedder` is for any. `remote` counts what they cost."""
         self._embedder = embedder
         self._embedders = embedders
+        self._remote = remote
         self._documents = documents
         self._reranker = reranker
         self._objects_url = objects_url
         self._root = root_of(objects_url)
         self._search: "VectorSearch | None" = None
         self._loading = asyncio.Lock()
+
+    @classmethod
+    def of(cls, settings: Settings, documents: DocumentChooser) -> "LanceRetriever":
+        """Over the deployments of a running platform."""
+        reranker = ServeReranker(settings.rerank_seconds) if settings.reranker_model else None
+        embedders, remote = ServeEmbedder.of_models(settings), RemoteEmbedding.of(settings)
+        place = settings.objects_url, documents, reranker
+        return cls(ServeEmbedder(), *place, embedders=embedders, remote=remote)
 
     async def load(self) -> "VectorSearch":
         """LanceDB, imported in a thread on first use: a process that takes conversations over must not wait for it."""
@@ -133,7 +145,10 @@ class LanceRetriever:
             return Retrieval(request.question)
         embedder = self._embedder_of(knowledge.model)
         search = (self._search or await self.load()).of(knowledge.generation)
-        return await retrieve(request, RetrievalPorts(embedder, search, self._documents, self._reranker))
+        found = await retrieve(request, RetrievalPorts(embedder, search, self._documents, self._reranker))
+        if self._remote is None:
+            return found
+        return replace(found, calls=(self._remote.call([found.query], knowledge.model),))
 
     def _embedder_of(self, model: str) -> QueryEmbedder:
         if not model or self._embedders is None:

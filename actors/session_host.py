@@ -10,6 +10,7 @@ import structlog
 
 from actors.announcements import Announcements
 from actors.fair_share import FairShare
+from actors.grants import Grants
 from actors.guarding.host_checks import host_checks
 from actors.host_parts import HostParts
 from actors.live_turn import Event
@@ -17,8 +18,9 @@ from actors.loops import repeat, run_until_closed
 from actors.node import stream_host
 from actors.replay_log import PATIENCE_SECONDS, ReplayLog
 from actors.running_turn import TurnTools
-from actors.serve_ports import LanceRetriever, ServeEmbedder, ServeReranker, StreamGenerator
+from actors.serve_ports import LanceRetriever, StreamGenerator
 from actors.session_request import question_of, session_of, uuid_of
+from actors.spans import TurnSpans
 from actors.stream_planner import LOOK_SECONDS, StreamPlanner
 from actors.streams import StreamPool, StreamServer
 from actors.tenant_actor import TenantActor
@@ -34,7 +36,7 @@ from domain.prompt import Window
 from domain.trace import TurnTrace
 from domain.turn import TurnPorts
 from storage.keys import Vault
-from storage.models.tokenizer import load_token_counter
+from storage.models.tokenizer import count_factor, load_token_counter
 from storage.postgres.database import Database, system_tx, tenant_tx
 from storage.postgres.documents import StoredDocuments
 from storage.postgres.ledger import Ledger
@@ -108,16 +110,17 @@ class SessionHost:
         self._registry = EndpointRegistry(redis)
         self._planner = StreamPlanner(pool, self._registry)
         self._stack.push_async_callback(self._planner.close)
-        reranker = ServeReranker(settings.rerank_seconds) if settings.reranker_model else None
-        documents, embedders = StoredDocuments(self._db), ServeEmbedder.of_models(settings)
-        self._retriever = LanceRetriever(
-            ServeEmbedder(), settings.objects_url, documents, reranker, embedders=embedders
-        )
+        self._retriever = LanceRetriever.of(settings, StoredDocuments(self._db))
         self._generator = StreamGenerator(pool)
         self._guard = await self._stack.enter_async_context(host_checks(settings))
+        spans = TurnSpans.open(settings)
+        if spans is not None:
+            self._stack.push_async_callback(spans.close)
         replay = ReplayLog(TurnEvents(events))
         self._parts = HostParts(
-            tools=TurnTools(self._db, TurnRecord(self._db, self._table), self._ports, settings.turn_timeout_seconds),
+            tools=TurnTools(
+                self._db, TurnRecord(self._db, self._table), self._ports, settings.turn_timeout_seconds, spans
+            ),
             plans=load_plans(),
             share=FairShare(settings.max_running_turns),
             replay=replay,
@@ -126,6 +129,7 @@ class SessionHost:
             restart_orphans=settings.orphaned_turns == "restart",
         )
         host = stream_host(settings)
+        grants = Grants(self._actor_of, self._tenants.get, lambda tenant: self._tenants.pop(tenant, None), self._table)
         methods = {
             "open_session": self._open_session,
             "submit": self._submit,
@@ -134,7 +138,8 @@ class SessionHost:
             "watch": self._announcements.watch,
             "erase": self._erase,
             "retrieve": self._retriever.answer,
-            "spend": self._spend,
+            "spend": grants.spend,
+            "grant": grants.grant,
         }
         server = await StreamServer.open(methods, secret=secret, host=host)
         self._stack.push_async_callback(server.close)
@@ -210,12 +215,6 @@ class SessionHost:
         self._announcements.erased(tenant_id, sessions)
         yield {"stopped": stopped}
 
-    async def _spend(self, payload: dict[str, Any]) -> AsyncGenerator[dict[str, Any], None]:
-        """Count tokens that were used beside the turns; who is not active here counts from the ledger later."""
-        if (actor := self._tenants.get(TenantId(uuid_of(payload["tenant_id"])))) is not None:
-            actor.spend(int(payload["tokens"]))
-        yield {}
-
     async def _actor(self, payload: dict[str, Any]) -> TenantActor:
         """The tenant's live object, activated on first use."""
         return await self._actor_of(TenantId(uuid_of(payload["tenant_id"])))
@@ -237,8 +236,8 @@ class SessionHost:
             turns = Turns(tx, tenant_id)
             plan = await turns.plan_key()
             epoch = await turns.claim_epoch(f"session-host-{self._place}")
-            used = await Ledger(tx).tokens_this_month(tenant_id)
-        actor = TenantActor(self._parts, tenant_id, epoch, plan, used)
+            spent = await Ledger(tx).month(tenant_id)
+        actor = TenantActor(self._parts, tenant_id, epoch, plan, spent)
         taken = await actor.recover()
         log.info("tenant.activated", tenant=str(tenant_id), epoch=epoch, taken_over=taken)
         return actor
@@ -274,12 +273,13 @@ class SessionHost:
 
     def _ports(self, model: str, meter: Meter, trace: TurnTrace) -> TurnPorts:
         spec = self._table.model(model)
+        counter = load_token_counter(self._settings, model)
         return TurnPorts(
             retriever=self._retriever,
             planner=self._planner,
             generator=self._generator,
-            counter=load_token_counter(self._settings, model),
-            window=Window(spec.context_tokens, spec.tokens_per_message),
+            counter=counter,
+            window=Window(spec.context_tokens, spec.tokens_per_message, count_factor(counter)),
             guard=self._guard,
             meter=meter,
             trace=trace,

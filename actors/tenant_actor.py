@@ -8,19 +8,18 @@ from weakref import WeakValueDictionary
 
 import structlog
 
-from actors.budget import TokenBudget
+from actors.allowance import Allowance
 from actors.fair_share import Share, Ticket
 from actors.host_parts import HostParts
 from actors.live_turn import Event, LiveTurn
 from actors.orphan import outcome_of
 from actors.running_turn import RunningTurn
+from domain.budget import MonthSpent
 from domain.conversation import Question, TurnState
-from domain.errors import AppError, NotFound, QuotaExceeded, TurnRunning, Unavailable
+from domain.errors import AppError, NotFound, TurnRunning, Unavailable
 from domain.ids import MessageId, SessionId, TenantId, TurnId, new_uuid
-from domain.plans import Plan
 from domain.turn import TurnInput
 from storage.postgres.database import tenant_tx
-from storage.postgres.ledger import Ledger
 from storage.postgres.messages import Messages
 from storage.postgres.tenant_keys import keys_of
 from storage.postgres.turns import Accepted, StoredTurn, Turns
@@ -36,21 +35,20 @@ ADMIT_PAUSES = (0.1, 0.3, 1.0, 2.0, 4.0)
 class TenantActor:
     """A cache over PostgreSQL with an epoch: once another host claims the tenant, nothing here can commit."""
 
-    def __init__(self, parts: HostParts, tenant_id: TenantId, epoch: int, plan_key: str, used_tokens: int) -> None:
+    def __init__(self, parts: HostParts, tenant_id: TenantId, epoch: int, plan_key: str, spent: MonthSpent) -> None:
         self.tenant_id = tenant_id
         self.epoch = epoch
         self.last_used = time.monotonic()
         self._parts = parts
         self._db = parts.tools.db
-        self._plan = self._plan_of(plan_key)
-        self._budget = TokenBudget(used_tokens)
+        self.allowance = Allowance(parts.tools.db, tenant_id, epoch, parts.plans, plan_key, spent)
         self._running: dict[SessionId, RunningTurn] = {}
         self._recent: dict[TurnId, LiveTurn] = {}
         self._locks: WeakValueDictionary[SessionId, asyncio.Lock] = WeakValueDictionary()
 
     @property
     def busy(self) -> bool:
-        return bool(self._running) or bool(self._locks)
+        return bool(self._running) or bool(self._locks) or self.allowance.grants > 0
 
     async def open_session(self, session_id: SessionId) -> dict[str, Any]:
         """What a socket needs to say `ready`. Raises NotFound."""
@@ -58,7 +56,7 @@ class TenantActor:
         async with tenant_tx(self._db, self.tenant_id) as tx:
             info = await Turns(tx, self.tenant_id).open_session(session_id)
             undelivered = await Messages(tx).undelivered(self.tenant_id, session_id)
-        self._plan = self._plan_of(info.plan)
+        self.allowance.follow(info.plan)
         live = self._running[session_id].live if session_id in self._running else None
         return {
             "chatbot_id": str(info.chatbot_id),
@@ -68,7 +66,7 @@ class TenantActor:
             "consent": info.needed_consent,
             "active_turn": {"turn_id": str(live.turn_id), "epoch": live.epoch, "seq": live.seq} if live else None,
             "undelivered": [{"turn_id": str(turn), "message_id": str(message)} for turn, message in undelivered],
-            "max_connections": self._plan.limits.max_connections,
+            "max_connections": self.allowance.plan.limits.max_connections,
         }
 
     async def submit(self, session_id: SessionId, question: Question) -> AsyncGenerator[Event, None]:
@@ -126,10 +124,6 @@ class TenantActor:
         # At once: each asks Redis, and waits for its answer when it hangs.
         return sum(await asyncio.gather(*(self._adopt(turn) for turn in turns if turn.id not in self._recent)))
 
-    def spend(self, tokens: int) -> None:
-        """Count tokens of the month that no turn here used."""
-        self._budget.spend(tokens)
-
     def runs(self, turn_id: TurnId) -> bool:
         return turn_id in self._recent
 
@@ -185,7 +179,7 @@ class TenantActor:
         try:
             if session_id in self._running:
                 raise TurnRunning
-            await self._allow()
+            await self.allowance.allow()
             ticket = self._parts.share.enter(self.tenant_id, self._share)
         except Unavailable:
             raise
@@ -206,23 +200,11 @@ class TenantActor:
         if accepted is None:
             assert refusal is not None
             raise refusal
-        self._plan = self._plan_of(accepted.plan)
+        self.allowance.follow(accepted.plan)
         if accepted.turn is not None:
             assert ticket is not None
             self._start(accepted.turn, self._live(accepted.turn), ticket)
         return accepted
-
-    async def _allow(self) -> None:
-        """Raises QuotaExceeded when the month's tokens are spent, by the plan as it is now."""
-        if self._budget.outdated:
-            async with tenant_tx(self._db, self.tenant_id) as tx:
-                self._budget.restart(await Ledger(tx).tokens_this_month(self.tenant_id))
-        try:
-            self._budget.allow(self._plan)
-        except QuotaExceeded:
-            async with tenant_tx(self._db, self.tenant_id) as tx:
-                self._plan = self._plan_of(await Turns(tx, self.tenant_id).plan_key())
-            self._budget.allow(self._plan)
 
     async def _adopt(self, turn: StoredTurn) -> bool:
         """Run an open turn again, or close it with what was shown of it."""
@@ -267,7 +249,7 @@ class TenantActor:
         asked = stored.config, model, stored.question, stored.history, stored.knowledge
         turn = TurnInput(stored.id, self.tenant_id, stored.chatbot_id, *asked)
         outcome = None if earlier is None else outcome_of(earlier, model, parts.restart_orphans)
-        running = RunningTurn(parts.tools, turn, live, ticket, self._budget, self._plan)
+        running = RunningTurn(parts.tools, turn, live, ticket, self.allowance, stored.visitor_id)
         self._running[stored.session_id] = running
         self._recent[stored.id] = live
 
@@ -287,10 +269,5 @@ class TenantActor:
 
     @property
     def _share(self) -> Share:
-        limits = self._plan.limits
+        limits = self.allowance.plan.limits
         return Share(limits.weight, limits.max_concurrent_turns, limits.max_queued_turns)
-
-    def _plan_of(self, key: str) -> Plan:
-        if key not in self._parts.plans:
-            raise QuotaExceeded("The plan of this account is not known; contact support.")
-        return self._parts.plans[key]

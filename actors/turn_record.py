@@ -1,29 +1,43 @@
 """Commits how turns end, once each, and reads ended turns back for replay."""
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass, field
 
 import structlog
 
 from actors.live_turn import Event
 from configs.tables import ModelTable
+from domain.budget import BudgetNotice
 from domain.conversation import Citation, TurnState
 from domain.errors import StaleEpoch, Unavailable
 from domain.events import EventKind
 from domain.guarding.report import GuardReport
 from domain.ids import MessageId, SessionId, TenantId, TurnId
-from domain.metering import Tally
+from domain.metering import Tally, UseKind
+from domain.trace import TraceDetail, TurnTrace
 from domain.turn import AnswerEnded, TurnInput
-from storage.postgres.database import Database, tenant_tx
+from storage.postgres.budget_notices import BudgetNotices
+from storage.postgres.database import Database, Transaction, tenant_tx
 from storage.postgres.ended_turns import EndedTurn, ended_turn
 from storage.postgres.ledger import Ledger
 from storage.postgres.outbox import Outbox
 from storage.postgres.reviews import Reviews
+from storage.postgres.traces import Traces
 from storage.postgres.turns import Turns
 
 log = structlog.get_logger()
 
 FIRST_PAUSE_SECONDS, LONGEST_PAUSE_SECONDS = 0.1, 2.0
+
+
+@dataclass(frozen=True, slots=True)
+class TurnBooks:
+    """What a turn leaves in the books beside its answer."""
+
+    tally: Tally = field(default_factory=Tally)
+    notices: Sequence[BudgetNotice] = ()
+    trace: TurnTrace = field(default_factory=TurnTrace)
 
 
 class TurnRecord:
@@ -38,21 +52,21 @@ class TurnRecord:
         epoch: int,
         message_id: MessageId,
         ended: AnswerEnded,
-        tally: Tally,
+        books: TurnBooks,
     ) -> None:
         """One transaction: the turn's state, the answer, its citations, the ledger row and the outbox event.
 
         Goes on trying while the database is away. Raises StaleEpoch when another host has taken the tenant.
         """
-        cost = tally.cost_micro
+        tenant_id, usage, cost = turn.tenant_id, books.tally.usage, books.tally.cost_micro
 
         async def commit() -> None:
             async with tenant_tx(self._db, turn.tenant_id) as tx:
                 turns = Turns(tx, turn.tenant_id)
                 await turns.add_answer(turn.turn_id, session_id, message_id, ended.answer, ended.citations)
-                await Ledger(tx).record(
-                    turn.tenant_id, turn.turn_id, turn.chatbot_id, session_id, ended.model, ended.usage, cost
-                )
+                ledger = Ledger(tx)
+                await ledger.record(tenant_id, turn.turn_id, turn.chatbot_id, session_id, ended.model, books.tally)
+                await self._book(tx, turn, books)
                 await Outbox(tx).append(
                     turn.tenant_id,
                     EventKind.MESSAGE_COMPLETED,
@@ -64,8 +78,9 @@ class TurnRecord:
                         "chatbot_id": str(turn.chatbot_id),
                         "state": ended.state.value,
                         "model": ended.model,
-                        "prompt_tokens": ended.usage.prompt_tokens,
-                        "completion_tokens": ended.usage.completion_tokens,
+                        "prompt_tokens": usage.prompt_tokens,
+                        "completion_tokens": usage.completion_tokens,
+                        "embedded_tokens": usage.embedded_tokens,
                         "cost_micro": cost,
                     },
                 )
@@ -85,13 +100,18 @@ class TurnRecord:
         state: TurnState,
         code: str,
         report: GuardReport | None = None,
+        books: TurnBooks | None = None,
     ) -> None:
-        """Close a turn that has no answer. As persistent as `complete`, and raises the same."""
+        """Close a turn that has no answer, with what it used. As persistent as `complete`, and raises the same."""
 
         async def commit() -> None:
             async with tenant_tx(self._db, turn.tenant_id) as tx:
                 if report is not None:
                     await Reviews(tx, turn.tenant_id).record(turn.turn_id, report)
+                if books is not None:
+                    place = turn.tenant_id, turn.chatbot_id, UseKind.FAILED_TURN, books.tally
+                    await Ledger(tx).record_beside(*place, turn_id=turn.turn_id, session_id=session_id)
+                    await self._book(tx, turn, books)
                 await Turns(tx, turn.tenant_id).end(turn.turn_id, epoch, state, error_code=code)
 
         async def stored() -> bool:
@@ -99,6 +119,15 @@ class TurnRecord:
             return (ended.epoch, ended.state) == (epoch, state)
 
         await _persist(commit, stored)
+
+    async def _book(self, tx: Transaction, turn: TurnInput, books: TurnBooks) -> None:
+        """What every turn leaves, however it ended."""
+        for notice in books.notices:
+            await BudgetNotices(tx).add(turn.tenant_id, notice)
+        config = turn.config
+        if config.traces is not TraceDetail.OFF:
+            record = books.trace.record(config.traces, books.tally.calls)
+            await Traces(tx, turn.tenant_id).add(turn.turn_id, record, config.trace_days)
 
     async def replay(self, tenant_id: TenantId, session_id: SessionId, turn_id: TurnId, after: int) -> list[Event]:
         """The rest of an ended turn, rebuilt from storage. Raises NotFound, and Unavailable for one without an end.

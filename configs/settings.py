@@ -112,6 +112,10 @@ class Settings(BaseSettings):
         "Loquent <no-reply@loquent.example>", description="The sender of mails."
     )
 
+    otlp_endpoint: Annotated[str, AfterValidator(_checked_origin)] | None = Field(
+        None, description="A collector of OpenTelemetry, as `http://host:4318`; turns are exported to it as spans."
+    )
+
     default_model: str = Field("smollm2-135m", description="The key of configs/models.yaml that `default` means.")
     local_engine: Literal["auto", "vllm", "llamacpp", "none"] = Field(
         "auto", description="Which engine runs local weights; `auto` takes vLLM where it is installed, else llama.cpp."

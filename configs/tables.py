@@ -1,6 +1,7 @@
 """Readers of the YAML tables: plans, models and moderation rules, validated into frozen models."""
 
 from dataclasses import replace
+from decimal import Decimal
 from functools import cache
 from pathlib import Path
 from typing import Literal, Self
@@ -9,10 +10,12 @@ import yaml
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from domain.errors import InvalidInput
-from domain.metering import ModelCall
+from domain.metering import CallKind, ModelCall
 from domain.plans import Plan
+from domain.prices import PARTS, PerToken, Price, ceiled
 
 HERE = Path(__file__).parent
+FREE = Price(prompt=Decimal(0), completion=Decimal(0))
 
 
 class Table(BaseModel):
@@ -33,10 +36,10 @@ class EngineSpec(Table):
         """Whether the engine runs weights of its own, and so exactly one model per replica."""
         return self.kind in ("vllm", "llamacpp")
 
-
-class Price(Table):
-    prompt: float = Field(ge=0)
-    completion: float = Field(ge=0)
+    @property
+    def paid(self) -> bool:
+        """Whether somebody else runs it, and may ask money for it."""
+        return self.kind in ("openai", "anthropic")
 
 
 class ModelSpec(Table):
@@ -51,25 +54,28 @@ class ModelSpec(Table):
     context_tokens: int = Field(ge=256)
     tokens_per_message: int = Field(4, ge=0)
     """What the chat template adds around each message."""
-    price_micro_per_token: Price = Price(prompt=0, completion=0)
-    """In millionths of the currency unit per token."""
+    price_micro_per_token: Price | None = None
+    """In millionths of the currency unit per token; unset, it costs nothing, which a provider's model has to say."""
 
-    def cost_micro(self, prompt_tokens: int, completion_tokens: int) -> int:
-        """Cost in whole micro-units, rounded up."""
-        price = self.price_micro_per_token
-        return -int(-(prompt_tokens * price.prompt + completion_tokens * price.completion) // 1)
+    @property
+    def price(self) -> Price:
+        return self.price_micro_per_token or FREE
 
 
 class EmbeddingPrice(Table):
     """What embedding costs; nothing on one's own machine."""
 
-    price_micro_per_token: float = Field(0, ge=0)
-    """In millionths of the currency unit per token."""
+    price_micro_per_token: PerToken = Decimal(0)
     currency: str = "usd"
 
     def cost_micro(self, tokens: int) -> int:
         """Cost in whole micro-units, rounded up."""
-        return -int(-(tokens * self.price_micro_per_token) // 1)
+        return ceiled(tokens * self.highest)
+
+    @property
+    def highest(self) -> int:
+        """What a million tokens cost, in micro-units."""
+        return int(self.price_micro_per_token * PARTS)
 
 
 class ModelTable(Table):
@@ -77,6 +83,8 @@ class ModelTable(Table):
     models: dict[str, ModelSpec]
     embeddings: dict[str, EmbeddingPrice] = {}
     """By the name of the setting `embedding_model`, or of the provider's own; others cost nothing."""
+    cache_hit_micro: int = Field(0, ge=0, le=1_000_000_000)
+    """What an answer that was kept from before costs, in millionths of the currency unit."""
 
     @model_validator(mode="after")
     def _check_references(self) -> Self:
@@ -86,6 +94,11 @@ class ModelTable(Table):
                     raise ValueError(f"model {key!r} names the engine {name!r}, which does not exist")
                 if self.engines[name].local and model.weights is None:
                     raise ValueError(f"model {key!r} needs weights for the engine {name!r}")
+                if self.engines[name].paid and model.price_micro_per_token is None:
+                    raise ValueError(
+                        f"model {key!r} needs price_micro_per_token, because the engine {name!r} is a provider; "
+                        "write 0 for a server of your own"
+                    )
         for name, engine in self.engines.items():
             loads = {(spec.weights, spec.context_tokens) for spec in self.models_of(name).values()}
             if engine.local and len(loads) > 1:
@@ -100,11 +113,25 @@ class ModelTable(Table):
         return self.embeddings.get(name, EmbeddingPrice())
 
     def priced(self, call: ModelCall) -> ModelCall:
-        """The same with its cost, when it has none yet."""
-        spec = self.models.get(call.model)
-        if call.cost_micro or spec is None:
+        """The same with its cost, when it has none yet; a model that is not here any more costs as the dearest."""
+        if call.cost_micro:
             return call
-        return replace(call, cost_micro=spec.cost_micro(call.usage.prompt_tokens, call.usage.completion_tokens))
+        if call.kind is CallKind.CACHE:
+            cost = self.cache_hit_micro
+        elif call.kind is CallKind.EMBEDDING:
+            cost = self.embedding_price(call.model).cost_micro(call.usage.embedded_tokens)
+        else:
+            cost = self._price_of(call.model).cost_micro(call.usage)
+        return replace(call, cost_micro=cost) if cost else call
+
+    def highest_price(self, model: str) -> int:
+        """The most that a million tokens of the model can cost, in micro-units."""
+        return self._price_of(model).highest
+
+    def _price_of(self, model: str) -> Price:
+        if model in self.models:
+            return self.models[model].price
+        return max((spec.price for spec in self.models.values()), key=lambda price: price.highest, default=FREE)
 
     def model(self, key: str) -> ModelSpec:
         """Raise InvalidInput for a name that the table does not have."""

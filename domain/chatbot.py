@@ -6,12 +6,14 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
+from domain.budget import BudgetConfig
 from domain.chunking_config import ChunkingConfig
 from domain.guarding.configuration import GuardrailsConfig
 from domain.ids import ChatbotId, TenantId
 from domain.knowledge import FIRST, Knowledge
 from domain.retrieval.configuration import RetrievalConfig
 from domain.text import clean_text
+from domain.trace import TraceDetail
 
 Text = Annotated[str, AfterValidator(clean_text)]
 
@@ -55,6 +57,11 @@ class ChatbotConfig(BaseModel):
     )
     guardrails: GuardrailsConfig = Field(default_factory=GuardrailsConfig, description="docs/guardrails.md")
     privacy: PrivacyConfig = Field(default_factory=PrivacyConfig)
+    budget: BudgetConfig = Field(default_factory=BudgetConfig, description="docs/metering.md")
+    traces: TraceDetail = Field(
+        TraceDetail.FULL, description="How each answer came about: with the prompt, without words, or not kept."
+    )
+    trace_days: int = Field(30, ge=1, le=365, description="How long traces are kept.")
     retention_days: int | None = Field(
         None, ge=1, le=3_650, description="Conversations go this long after their last message; null keeps them."
     )

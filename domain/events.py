@@ -16,6 +16,7 @@ class EventKind(StrEnum):
     DOCUMENT_DELETED = "document.deleted"
     CHATBOT_DELETED = "chatbot.deleted"
     SUBSCRIPTION_CHANGED = "subscription.changed"
+    BUDGET_REACHED = "budget.reached"
 
 
 @dataclass(frozen=True, slots=True)

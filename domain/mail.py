@@ -15,6 +15,7 @@ class MailKind(StrEnum):
     PASSWORD_RESET = "password_reset"  # noqa: S105 - a name
     PASSWORD_CHANGED = "password_changed"  # noqa: S105 - a name
     EMAIL_VERIFICATION = "email_verification"
+    BUDGET_REACHED = "budget_reached"
 
 
 @dataclass(frozen=True, slots=True)

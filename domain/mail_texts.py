@@ -3,6 +3,8 @@
 import re
 import unicodedata
 
+from domain.budget import BudgetKind, BudgetLevel, BudgetNotice, day_text, next_month
+
 MAX_NAME = 80
 _LINK_MARKS = re.compile(r"[/\\:@<>\[\]()\"]+")
 
@@ -61,4 +63,22 @@ def email_verification_text(link: str, days: int) -> Text:
             f"Confirm that this address is yours:\n{link}\n\n"
             f"The link works once, within {days} days. If you did not register, do nothing.\n"
         ),
+    )
+
+
+def budget_text(company: str, notice: BudgetNotice, chatbot: str | None) -> Text:
+    """`chatbot` is the bot's name; None when the budget is the plan's."""
+    whose = f"The chatbot “{shown_name(chatbot)}”" if chatbot is not None else "Your company"
+    again = day_text(next_month(notice.period))
+    if notice.budget is BudgetKind.TOKENS:
+        share = f"{notice.used:,} of {notice.limit:,} tokens"
+    else:
+        share = f"{notice.used / 1_000_000:,.2f} of {notice.limit / 1_000_000:,.2f} in money"
+    if notice.level is BudgetLevel.HARD:
+        subject, state = "is used up", f"Questions are refused until it begins anew on {again} (UTC)."
+    else:
+        subject, state = "is nearly used up", f"Once all of it is used, questions are refused until {again} (UTC)."
+    return (
+        f"A budget of “{shown_name(company)}” on Loquent {subject}",
+        f"{whose} has used {share} of the month's budget.\n\n{state}\n\nThis is told once a month.\n",
     )

@@ -26,6 +26,8 @@ class Permission(StrEnum):
     CONVERSATIONS_DELETE = "conversations.delete"
     FEEDBACK_READ = "feedback.read"
     FEEDBACK_WRITE = "feedback.write"
+    TRACES_READ = "traces.read"
+    """See how an answer came about, with the prompt."""
     ANALYTICS_READ = "analytics.read"
     DATA_EXPORT = "data.export"
     DATA_ERASE = "data.erase"
@@ -57,6 +59,7 @@ PERMISSIONS: Mapping[Role, frozenset[Permission]] = MappingProxyType(
             P.CONVERSATIONS_REPLY,
             P.CONVERSATIONS_DELETE,
             P.FEEDBACK_WRITE,
+            P.TRACES_READ,
             P.EVALUATIONS_READ,
             P.EVALUATIONS_RUN,
         },

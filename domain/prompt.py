@@ -20,6 +20,8 @@ class Window:
     context_tokens: int
     tokens_per_message: int
     """What the chat template adds around each message."""
+    count_factor: int = 1
+    """How many tokens the engine may count for each that the turn's counter does, at most."""
 
 
 @dataclass(frozen=True, slots=True)

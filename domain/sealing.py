@@ -70,6 +70,10 @@ def answer_place(record: str) -> str:
     return f"answer|{record}"
 
 
+def trace_place(turn_id: TurnId) -> str:
+    return f"trace|{turn_id}"
+
+
 def source_place(job_id: JobId) -> str:
     """Of an ingestion job's source that has secrets."""
     return f"source|{job_id}"

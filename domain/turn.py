@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from hashlib import sha256
 
 from domain.chatbot import ChatbotConfig
@@ -24,6 +24,9 @@ from domain.prompt import Prompt, Window, fit_prompt, system_text
 from domain.retrieval.configuration import Grounding
 from domain.retrieval.result import RetrievalRequest
 from domain.trace import TurnTrace
+
+SHORTEST_ANSWER = 64
+"""Tokens; when the budget leaves fewer for an answer, there is none."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -157,7 +160,10 @@ async def _answer(
     retrieval = turn.config.retrieval
     request = RetrievalRequest(turn.tenant_id, turn.chatbot_id, question, retrieval, turn.history, turn.knowledge)
     with ports.trace.stage("retrieve"):
-        passages = chain.passages((await ports.retriever.retrieve(request)).passages)
+        found = ports.trace.retrieval = await ports.retriever.retrieve(request)
+        passages = chain.passages(found.passages)
+    for call in found.calls:
+        ports.meter.record(call)
     if not passages and retrieval.grounding is Grounding.DOCUMENTS:
         progress.answer, progress.reason = turn.config.no_answer, "no relevant passage"
         yield AnswerText(turn.config.no_answer)
@@ -165,7 +171,11 @@ async def _answer(
     mark = _mark_of(turn.turn_id) if turn.config.guardrails.data_marking else ""
     with ports.trace.stage("prompt"):
         prompt = fit_prompt(turn.config, passages, turn.history, question, ports.counter, ports.window, mark)
-    ports.meter.reserve(prompt.tokens + prompt.max_tokens)
+    ports.trace.messages = prompt.messages
+    most_prompt = prompt.tokens * ports.window.count_factor
+    shortest = most_prompt + min(SHORTEST_ANSWER, prompt.max_tokens)
+    room = ports.meter.reserve(most_prompt + prompt.max_tokens, at_least=shortest)
+    prompt = replace(prompt, max_tokens=room - most_prompt)
     progress.passages = prompt.passages
     yield StageReached("generating", prompt.tokens)
     guard = OutputGuard(chain, system_text(turn.config))
@@ -183,6 +193,7 @@ async def _shown(
     tokens = 0
     async with aclosing(_generate(turn, ports, prompt, progress)) as deltas:
         async for delta in deltas:
+            ports.trace.mark("first_text")
             text = guard.feed(delta.text)
             tokens += delta.tokens
             if guard.refusal is not None:
@@ -212,6 +223,8 @@ async def _generate(
     with ports.trace.stage("plan"):
         plan = await ports.planner.plan(turn.tenant_id, turn.model, prompt.tokens)
     progress.reason = plan.reason
+    targets = [[target.engine, target.model] for target in plan.targets]
+    ports.trace.note("plan", {"reason": plan.reason, "targets": targets, **plan.detail})
     failure: AppError = Unavailable("No language model is available at the moment; try again.")
     for target in plan.targets:
         progress.model = target.model

@@ -12,7 +12,8 @@ from uuid import UUID
 
 from domain.errors import NotFound
 from domain.exports import FORMAT, Export, ExportKind
-from domain.ids import DocumentId, EvaluationId, MessageId, QuestionId, SessionId
+from domain.ids import DocumentId, EvaluationId, MessageId, QuestionId, SessionId, TurnId
+from domain.sealing import trace_place
 from storage.blobs import ORIGINAL, BlobStore, original_key
 from storage.keys import TenantCipher
 from storage.postgres.database import Database, system_tx
@@ -92,6 +93,10 @@ def _revealed(cipher: TenantCipher, name: str, row: dict[str, Any]) -> dict[str,
         case "evaluation_results":
             evaluation, question = EvaluationId(UUID(row["evaluation_id"])), QuestionId(UUID(row["question_id"]))
             row["answer"] = answer_of(cipher, evaluation, question, sealed)
+        case "turn_traces":
+            trace = json.loads(cipher.open_text(trace_place(TurnId(UUID(row["turn_id"]))), sealed))
+            # A visitor's archive has their own words of it, and not the company's prompt.
+            row |= {"query": trace.get("texts", {}).get("query")} if "session_id" in row else {"trace": trace}
     return row
 
 

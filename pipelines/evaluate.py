@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
 
@@ -15,10 +15,9 @@ from domain.errors import AppError, EngineFailed, InvalidInput, QuotaExceeded, R
 from domain.evaluation import Outcome, result_of, summary_of
 from domain.evaluation_run import Evaluation, Mode
 from domain.generation import PromptMessage, Usage
-from domain.ids import SessionId, TenantId, TurnId, new_uuid
+from domain.ids import SessionId, TurnId, new_uuid
 from domain.knowledge import FIRST
-from domain.metering import Meter, ModelCall, Tally
-from domain.plans import Plan
+from domain.metering import Meter, ModelCall, Purse, Tally, UseKind
 from domain.ports import Retriever
 from domain.question_set import MAX_QUESTIONS, QuestionSpec, StoredQuestion, words
 from domain.retrieval.result import Retrieval, RetrievalRequest
@@ -28,7 +27,6 @@ from storage.postgres.database import Database, tenant_tx
 from storage.postgres.evaluations import Claim, Evaluations
 from storage.postgres.ledger import Ledger
 from storage.postgres.question_sets import QuestionSets
-from storage.postgres.turns import Turns
 
 log = structlog.get_logger()
 
@@ -53,9 +51,9 @@ class EvaluationPorts:
     """Raises InvalidInput for a model that is not there."""
     priced: Callable[[ModelCall], ModelCall]
     """The same call with its cost."""
-    plans: Mapping[str, Plan]
-    spent: Callable[[TenantId, int], Awaitable[None]]
-    """Tells the tenant's live actor what tokens went, so that its budget knows."""
+    bounds: Callable[[str], tuple[int, int]]
+    """The most tokens that an answer of a model can take, and the most that a million of them can cost."""
+    purse: Purse
     turn_seconds: float
 
 
@@ -203,23 +201,25 @@ class _Run:
             _history(question),
             self._knowledge,
         )
-        meter = await self._meter_of_now()
-        ports_of_turn = ports.turn_ports(model, retriever, meter)
         stop = self._stop = StopSignal()
-        began, ended = time.perf_counter(), None
-        loop, task = asyncio.get_running_loop(), asyncio.current_task()
-        deadline = loop.call_later(ports.turn_seconds, self._cut, task, TurnState.INTERRUPTED)
-        try:
-            async for event in run_turn(turn, ports_of_turn, stop):
-                if isinstance(event, AnswerEnded):
-                    ended = event
-        except EngineFailed:
-            if stop.state is None:
-                raise
-        finally:
-            deadline.cancel()
-            self._stop = StopSignal()
-        cost = 0 if ended is None else await self._bill(turn, ended, meter.tally.cost_micro)
+        most, price = ports.bounds(model)
+        async with ports.purse.grant(tenant_id, evaluation.chatbot_id, most, at_least=1, price=price) as granted:
+            meter = _Meter(granted, ports.priced)
+            began, ended = time.perf_counter(), None
+            loop, task = asyncio.get_running_loop(), asyncio.current_task()
+            deadline = loop.call_later(ports.turn_seconds, self._cut, task, TurnState.INTERRUPTED)
+            try:
+                async for event in run_turn(turn, ports.turn_ports(model, retriever, meter), stop):
+                    if isinstance(event, AnswerEnded):
+                        ended = event
+            except EngineFailed:
+                if stop.state is None:
+                    raise
+            finally:
+                deadline.cancel()
+                self._stop = StopSignal()
+                await self._bill(turn, meter.tally)
+        cost = meter.tally.cost_micro
         if ended is None or ended.state is TurnState.INTERRUPTED:
             if stop.state is None:
                 raise EngineFailed
@@ -236,47 +236,32 @@ class _Run:
             total_ms=_milliseconds(began),
         )
 
-    async def _meter_of_now(self) -> "_Meter":
-        """Raises QuotaExceeded when the tenant's budget is spent."""
-        tenant_id = self._claim.tenant_id
+    async def _bill(self, turn: TurnInput, tally: Tally) -> None:
+        """Into the ledger and the day's sums, as any answer."""
+        tenant_id, bot = turn.tenant_id, turn.chatbot_id
         async with tenant_tx(self._db, tenant_id) as tx:
-            key = await Turns(tx, tenant_id).plan_key()
-            used = await Ledger(tx).tokens_this_month(tenant_id)
-        plan = self._ports.plans.get(key)
-        if plan is None:
-            raise QuotaExceeded("The plan of this account is not known; contact support.")
-        plan.allow_tokens(used, 1)
-        return _Meter(plan, used, self._ports.priced)
-
-    async def _bill(self, turn: TurnInput, ended: AnswerEnded, cost: int) -> int:
-        """Into the ledger and the day's sums, as any answer; what it cost, in millionths."""
-        if not ended.usage.total_tokens:
-            return 0
-        place = turn.tenant_id, turn.turn_id, turn.chatbot_id, SessionId(self._claim.id)
-        async with tenant_tx(self._db, turn.tenant_id) as tx:
-            ledger = Ledger(tx)
-            await ledger.record(*place, ended.model, ended.usage, cost)
-            await ledger.add_today(turn.tenant_id, turn.chatbot_id, ended.usage, cost)
-        await self._ports.spent(turn.tenant_id, ended.usage.total_tokens)
-        return cost
+            await Ledger(tx).record_beside(
+                tenant_id, bot, UseKind.EVALUATION, tally, turn_id=turn.turn_id, session_id=SessionId(self._claim.id)
+            )
+        if tally.usage.total_tokens or tally.cost_micro:
+            await self._ports.purse.spend(tenant_id, bot, tally, turn.turn_id)
 
 
 class _Meter:
-    """Meter of one answer, over what the tenant had used when it began."""
+    """Meter of one answer, within what was granted for it."""
 
-    def __init__(self, plan: Plan, used: int, priced: Callable[[ModelCall], ModelCall]) -> None:
+    def __init__(self, granted: int, priced: Callable[[ModelCall], ModelCall]) -> None:
         self.tally = Tally()
-        self._plan = plan
-        self._spent = used
+        self._granted = granted
         self._held = 0
         self._priced = priced
 
-    def reserve(self, tokens: int, at_least: int | None = None) -> int:
-        taken = self._spent + self._held + self.used.total_tokens
-        granted = min(tokens, max(self._plan.limits.max_tokens_per_month - taken, at_least or tokens))
-        self._plan.allow_tokens(taken, granted)
-        self._held += granted
-        return granted
+    def reserve(self, tokens: int, at_least: int | None = None, model: str | None = None) -> int:  # noqa: ARG002
+        left = self._granted - self._held - self.used.total_tokens
+        if left < (tokens if at_least is None else min(at_least, tokens)):
+            raise QuotaExceeded("The budget of the month leaves too little for another answer.")
+        self._held += min(tokens, left)
+        return min(tokens, left)
 
     def record(self, call: ModelCall, reserved: int = 0) -> None:
         self._held -= min(self._held, max(reserved, call.usage.total_tokens))

@@ -44,15 +44,8 @@ class AnalyticsModel(BaseModel):
     items: list[DayModel] = Field(description="Newest first; a day without anything is left out.")
 
 
-@router.get("/analytics")
-async def get_analytics(
-    services: Services,
-    principal: Annotated[Principal, require(Permission.ANALYTICS_READ)],
-    since: date | None = None,
-    until: date | None = None,
-    chatbot_id: UUID | None = None,
-) -> AnalyticsModel:
-    """The last thirty days, or up to a year from `since` to `until`; of what is still kept."""
+def days_of(since: date | None, until: date | None) -> tuple[date, date]:
+    """The first and the last day (UTC) of what was asked for. Raises InvalidInput."""
     last = until or datetime.now(UTC).date()
     try:
         first = since or last - timedelta(days=DAYS - 1)
@@ -62,6 +55,19 @@ async def get_analytics(
         raise InvalidInput(f"`until` must not be before `since`, nor more than {MOST_DAYS} days after it.")
     if last.year > 9_000:
         raise InvalidInput("There are no such days.")
+    return first, last
+
+
+@router.get("/analytics")
+async def get_analytics(
+    services: Services,
+    principal: Annotated[Principal, require(Permission.ANALYTICS_READ)],
+    since: date | None = None,
+    until: date | None = None,
+    chatbot_id: UUID | None = None,
+) -> AnalyticsModel:
+    """The last thirty days, or up to a year from `since` to `until`; of what is still kept."""
+    first, last = days_of(since, until)
     secret = services.settings.secret_key.get_secret_value()
     pads = {month: pads_of(secret, principal.tenant_id, month) for month in months_between(first, last)}
     bot = ChatbotId(chatbot_id) if chatbot_id else None

@@ -40,6 +40,8 @@ from deployments.gateway import (
     socket_protocol,
     tenancy_routes,
     tenant_routes,
+    trace_routes,
+    usage_routes,
     visitor_routes,
 )
 from deployments.gateway.body_limit import BodyLimit
@@ -112,6 +114,8 @@ def build_app(services: GatewayServices, *, behind_serve: bool = False) -> FastA
         consent_routes,
         export_routes,
         analytics_routes,
+        usage_routes,
+        trace_routes,
         sign_in_routes,
         api_key_routes,
         password_routes,

@@ -132,7 +132,14 @@ class MessageModel(BaseModel):
             content=message.content,
             state=message.state,
             citations=[CitationModel(**asdict(citation)) for citation in message.citations],
-            usage=UsageModel(**asdict(usage), total_tokens=usage.total_tokens) if usage else None,
+            usage=UsageModel(
+                prompt_tokens=usage.prompt_tokens,
+                completion_tokens=usage.completion_tokens,
+                cached_tokens=usage.cached_tokens,
+                total_tokens=usage.prompt_tokens + usage.completion_tokens,
+            )
+            if usage
+            else None,
             feedback=FeedbackModel.of(message.feedback) if message.feedback else None,
             delivered_at=message.delivered_at,
             created_at=message.created_at,

@@ -12,6 +12,7 @@ from ray import serve
 
 from actors.loops import repeat, run_until_closed
 from actors.outbox_relay import SUPERVISOR
+from actors.purse import HostPurse
 from actors.serve_ports import APPLICATION, ServeEmbedder
 from actors.streams import StreamPool
 from configs.logs import configure_logs
@@ -48,7 +49,8 @@ class Gateway:
         pool = StreamPool(settings.secret_key.get_secret_value())
         self._stack.push_async_callback(pool.close)
         registry = EndpointRegistry(redis)
-        hosts = SessionHosts(pool, HostAddresses(registry, settings.session_hosts))
+        addresses = HostAddresses(registry, settings.session_hosts)
+        hosts = SessionHosts(pool, addresses)
         self._services = GatewayServices(
             settings=settings,
             db=db,
@@ -58,6 +60,7 @@ class Gateway:
             conversations=hosts,
             notify_ingestion=_notify_ingestion,
             probe_embedder=_probe_embedder,
+            purse=HostPurse(pool, addresses.asked_again),
             embed=ServeEmbedder().embed,
             page_dir=PAGE_DIR if PAGE_DIR.is_dir() else None,
         )

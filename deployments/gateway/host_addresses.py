@@ -56,6 +56,11 @@ class HostAddresses:
             raise Unavailable("The conversation's process is starting; try again.", retry_after=2)
         return address
 
+    async def asked_again(self, tenant_id: TenantId) -> str:
+        """The address of the tenant's host, looked up when it was not so lately. Raises Unavailable."""
+        await self._refresh()
+        return await self.of(await self.host_of(tenant_id))
+
     async def lost(self, host: str) -> None:
         """A host did not answer: look again where it is. A tenant's own host that is gone gives way to the slot's."""
         self._read_at = float("-inf")

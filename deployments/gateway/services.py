@@ -25,6 +25,7 @@ from deployments.gateway.rate_limits import RateLimits
 from deployments.gateway.tokens import AccessTokens
 from domain.conversation import Question
 from domain.ids import SessionId, TenantId, TurnId
+from domain.metering import Purse
 from domain.retrieval.result import Retrieval, RetrievalRequest
 from domain.web_address import networks_of
 from storage.postgres.database import Database
@@ -96,6 +97,8 @@ class GatewayServices:
     """Tell the ingestion supervisor that documents wait; it also looks by itself, so a failure loses nothing."""
     probe_embedder: Callable[[], Awaitable[None]]
     """Returns when the embedder answers, raises otherwise."""
+    purse: Purse
+    """Whom what is used beside turns is asked for and told to."""
     embed: Callable[[list[str]], Awaitable[list[list[float]]]]
     """One unit vector for each text, of the model that documents are searched with. Raises AppError."""
     page_dir: Path | None = None

@@ -8,6 +8,7 @@ from domain.documents import Passage
 from domain.generation import PromptMessage
 from domain.ids import ChatbotId, DocumentId, TenantId
 from domain.knowledge import FIRST, Knowledge
+from domain.metering import ModelCall
 from domain.retrieval.configuration import RetrievalConfig
 
 ChunkKey = tuple[DocumentId, int]
@@ -125,6 +126,8 @@ class Retrieval:
     """How many documents the filters let through; None without filters."""
     timings: Mapping[str, float] = field(default_factory=dict)
     """Milliseconds of each stage that ran, in order."""
+    calls: tuple[ModelCall, ...] = ()
+    """Of models that cost something, without their prices."""
 
     @property
     def passages(self) -> list[Passage]:

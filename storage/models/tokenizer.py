@@ -41,6 +41,11 @@ class LocalTokenCounter:
         return len(self._tokenizer.encode(break_tokens(text, self._control_tokens), add_special_tokens=False).ids)
 
 
+def count_factor(counter: TokenCounter) -> int:
+    """How many tokens an engine may count for each of the counter's, at most: a byte is one at most."""
+    return BYTES_PER_TOKEN if isinstance(counter, EstimatedTokenCounter) else 1
+
+
 def load_token_counter(settings: Settings, model_key: str) -> TokenCounter:
     """The counter of a key of models.yaml (`default` too); raises InvalidInput for an unknown one. Cached."""
     key = settings.default_model if model_key == "default" else model_key

@@ -14,6 +14,7 @@ GIVE_UP_SECONDS = {
     MailKind.INVITATION: 3 * _DAY,
     MailKind.PASSWORD_CHANGED: 3 * _DAY,
     MailKind.EMAIL_VERIFICATION: 3 * _DAY,
+    MailKind.BUDGET_REACHED: 3 * _DAY,
     # Who still waits has asked again.
     MailKind.PASSWORD_RESET: 3_600,
 }
@@ -26,7 +27,7 @@ class QueuedMail:
     kind: MailKind
     recipient: str
     about: UUID | None
-    """The invitation or the user; None where only the address is known."""
+    """The invitation, the user or the notice; None where only the address is known."""
     attempts: int
     overdue: bool
     """To be given up."""

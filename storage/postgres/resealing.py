@@ -8,7 +8,7 @@ from uuid import UUID
 from psycopg.rows import DictRow
 
 from domain.ids import DocumentId, TenantId
-from domain.sealing import expected_place, question_place, result_place
+from domain.sealing import expected_place, question_place, result_place, trace_place
 from storage.keys import TenantCipher
 from storage.postgres.database import Transaction, fetch_all, fetch_one, queue
 from storage.postgres.queries import load
@@ -110,6 +110,9 @@ class Resealing:
         return await self._anew(
             "result", after, names, lambda row: result_place(row["evaluation_id"], row["question_id"])
         )
+
+    async def traces(self, after: tuple[UUID, int]) -> Batch:
+        return await self._anew("trace", after, ("turn_id",), lambda row: trace_place(row["turn_id"]))
 
     async def lock_document(self, after: UUID) -> StaleDocument | None:
         """The next document whose files are to be sealed, held until the transaction ends."""

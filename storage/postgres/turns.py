@@ -1,6 +1,7 @@
 """Turns: accepted with their question, ended with their answer, fenced by the tenant's epoch."""
 
 from dataclasses import dataclass, field
+from uuid import UUID
 
 from psycopg.errors import ForeignKeyViolation, UniqueViolation
 from psycopg.rows import DictRow
@@ -58,6 +59,8 @@ class StoredTurn:
     """The answered exchanges above it on its branch, oldest first: user, assistant, user, assistant …"""
     knowledge: Knowledge
     """The generation of the bot's documents that is live."""
+    visitor_id: UUID | None
+    """Whose session it is, if it is a visitor's."""
     cipher: TenantCipher = field(repr=False, compare=False)
     """Seals what is kept of the running turn elsewhere."""
 
@@ -158,19 +161,10 @@ class Turns:
         if row["turn_id"] is None:
             _raise_refusal(row, question)
             return None
-        turn = StoredTurn(
-            id=turn_id,
-            session_id=session_id,
-            chatbot_id=row["chatbot_id"],
-            epoch=epoch,
-            question=question.text
-            if question.regenerates is None
-            else content_of(cipher, session_id, row["origin_message_id"], row["origin_sealed"], row["origin_content"]),
-            config=ChatbotConfig.model_validate(row["config"]),
-            history=_exchanges(cipher, session_id, await history.fetchall()),
-            knowledge=_knowledge(row),
-            cipher=cipher,
-        )
+        text = question.text
+        if question.regenerates is not None:
+            text = content_of(cipher, session_id, row["origin_message_id"], row["origin_sealed"], row["origin_content"])
+        turn = _stored(row, (turn_id, session_id, epoch), text, await history.fetchall(), cipher)
         return Accepted(turn_id, row["user_message_id"], row["plan"], True, turn)
 
     async def begin(self, turn_id: TurnId, epoch: int) -> None:
@@ -183,26 +177,14 @@ class Turns:
         if not rows:
             return []
         cipher = await cipher_of(self._tx, self._tenant)
-        return [
-            StoredTurn(
-                id=row["id"],
-                session_id=row["session_id"],
-                chatbot_id=row["chatbot_id"],
-                epoch=row["epoch"],
-                question=content_of(cipher, row["session_id"], row["message_id"], row["sealed"], row["content"]),
-                config=ChatbotConfig.model_validate(row["config"]),
-                history=_exchanges(
-                    cipher,
-                    row["session_id"],
-                    await fetch_all(
-                        self._tx, _SQL["history"], tenant_id=self._tenant, turn_id=row["id"], limit=HISTORY_TURNS
-                    ),
-                ),
-                knowledge=_knowledge(row),
-                cipher=cipher,
-            )
-            for row in rows
-        ]
+        found = []
+        for row in rows:
+            session_id = row["session_id"]
+            text = content_of(cipher, session_id, row["message_id"], row["sealed"], row["content"])
+            values = {"tenant_id": self._tenant, "turn_id": row["id"], "limit": HISTORY_TURNS}
+            history = await fetch_all(self._tx, _SQL["history"], **values)
+            found.append(_stored(row, (row["id"], session_id, row["epoch"]), text, history, cipher))
+        return found
 
     async def adopt(self, turn_id: TurnId, epoch: int, state: TurnState) -> bool:
         """Take an open turn of an earlier epoch over; False when it has ended or the epoch is stale."""
@@ -283,8 +265,27 @@ def _raise_refusal(row: DictRow, question: Question) -> None:
         raise NotFound("There is no such message in this session.")
 
 
-def _knowledge(row: DictRow) -> Knowledge:
-    return Knowledge(row["knowledge_generation"], row["knowledge_model"] or "")
+def _stored(
+    row: DictRow,
+    place: tuple[TurnId, SessionId, int],
+    question: str,
+    history: list[DictRow],
+    cipher: TenantCipher,
+) -> StoredTurn:
+    """`place` is the turn, its session and its epoch."""
+    turn_id, session_id, epoch = place
+    return StoredTurn(
+        id=turn_id,
+        session_id=session_id,
+        chatbot_id=row["chatbot_id"],
+        epoch=epoch,
+        question=question,
+        config=ChatbotConfig.model_validate(row["config"]),
+        history=_exchanges(cipher, session_id, history),
+        knowledge=Knowledge(row["knowledge_generation"], row["knowledge_model"] or ""),
+        visitor_id=row["visitor_id"],
+        cipher=cipher,
+    )
 
 
 def _exchanges(cipher: TenantCipher, session_id: SessionId, rows: list[DictRow]) -> tuple[PromptMessage, ...]:

@@ -23,7 +23,7 @@ _MESSAGES = """
 select tenant_id::text, id::text, session_id::text, turn_id::text, role, sealed
 from messages where session_id = any(%(sessions)s::uuid[])"""
 _LEDGER = """
-select tenant_id::text, turn_id::text, prompt_tokens, completion_tokens, cached_tokens
+select tenant_id::text, turn_id::text, kind, prompt_tokens, completion_tokens, cached_tokens
 from usage_ledger where session_id = any(%(sessions)s::uuid[])"""
 _OUTBOX = """
 select o.id, o.tenant_id::text, o.kind, o.payload, o.published_at is not null as published,
@@ -34,7 +34,7 @@ _TOTALS = """
 select t.id::text as tenant_id,
        (select coalesce(sum(prompt_tokens), 0)::bigint from usage_ledger where tenant_id = t.id) as ledger_prompt,
        (select coalesce(sum(completion_tokens), 0)::bigint from usage_ledger where tenant_id = t.id) as ledger_answer,
-       (select count(*) from usage_ledger where tenant_id = t.id) as ledger_turns,
+       (select count(*) from usage_ledger where tenant_id = t.id and kind = 'turn') as ledger_turns,
        (select coalesce(sum(prompt_tokens), 0)::bigint from usage_daily where tenant_id = t.id) as daily_prompt,
        (select coalesce(sum(completion_tokens), 0)::bigint from usage_daily where tenant_id = t.id) as daily_answer,
        (select coalesce(sum(turns), 0)::bigint from usage_daily where tenant_id = t.id) as daily_turns

@@ -5,13 +5,13 @@ from typing import Any
 
 import pytest
 
-from configs.tables import load_plans
 from domain.errors import EngineFailed
 from pipelines import evaluate as evaluating
 from pipelines.evaluate import EvaluationPorts
 from storage.postgres.database import fetch_all, system_tx
 from tests.fixtures.evaluation import Runner, ScriptedRetriever, evaluation_ports, started
 from tests.fixtures.gateway import Chat, GatewayRig, Tenant
+from tests.fixtures.purse import TwinPurse
 from tests.fixtures.sealed import places_with
 from tests.fixtures.stored_turns import tenant_id_of
 from tests.fixtures.twins import TwinGenerator, passage
@@ -79,9 +79,9 @@ async def test_the_conversation_before_a_question_is_asked_along(rig: GatewayRig
 
 async def test_answers_are_scored_metered_and_sealed(rig: GatewayRig, chat: Chat, postgres_url: str) -> None:
     questions = await new_set(chat.tenant, chat.bot, PRICE, KING)
-    spent: list[Any] = []
+    purse = TwinPurse()
     generator = TwinGenerator({"first": ["It costs ", "40 euros, quokka."]})
-    ports = evaluation_ports(ScriptedRetriever(SCRIPT), generator, spent=spent)
+    ports = evaluation_ports(ScriptedRetriever(SCRIPT), generator, purse)
     address = await started(chat.tenant, chat.bot, questions, mode="answers")
     found = await runner(rig, ports).until_ended(chat.tenant, address)
     metrics = found["summary"]["metrics"]
@@ -96,7 +96,7 @@ async def test_answers_are_scored_metered_and_sealed(rig: GatewayRig, chat: Chat
     assert (row["prompt_tokens"], row["completion_tokens"], row["cost_micro"]) == (100, 2, 104)
     assert str(row["session_id"]) == address.rpartition("/")[2]
     assert (price["cost_micro"], found["summary"]["cost_micro"]) == (104, 104)
-    assert spent == [(tenant_id_of(chat), 102)]
+    assert purse.spent == [(tenant_id_of(chat), 102)]
     async with system_tx(rig.services.db) as tx:
         query = "select * from usage_daily where tenant_id = %(tenant)s"
         [daily] = await fetch_all(tx, query, tenant=tenant_id_of(chat))
@@ -107,13 +107,11 @@ async def test_answers_are_scored_metered_and_sealed(rig: GatewayRig, chat: Chat
 async def test_a_budget_that_is_spent_ends_the_evaluation_with_a_reason(rig: GatewayRig, chat: Chat) -> None:
     other = {**PRICE, "question": "And the price of it?"}
     questions = await new_set(chat.tenant, chat.bot, PRICE, other)
-    free = load_plans()["free"]
-    plans = {"free": free.model_copy(update={"limits": free.limits.model_copy(update={"max_tokens_per_month": 400})})}
-    ports = evaluation_ports(ScriptedRetriever(default=(LAMP,)), plans=plans)
+    ports = evaluation_ports(ScriptedRetriever(default=(LAMP,)), purse=TwinPurse(207))
     address = await started(chat.tenant, chat.bot, questions, mode="answers")
     found = await runner(rig, ports).until_ended(chat.tenant, address)
     assert (found["state"], found["done"]) == ("failed", 1)
-    assert "allows 400 tokens per month" in found["reason"]
+    assert "The budget of the month leaves too little" in found["reason"]
     assert len(await ledger(rig, chat)) == 1
 
 

@@ -200,7 +200,8 @@ def test_the_embedding_model_is_shipped_or_passed_on(settings: Settings) -> None
 
 
 def test_counters_of_providers_overestimate_and_unknown_models_are_refused(tmp_path: Path) -> None:
-    file = write_models(tmp_path, {"cloud": {"kind": "openai"}}, {"m": {"engines": ["cloud"], "context_tokens": 1000}})
+    model = {"engines": ["cloud"], "context_tokens": 1000, "price_micro_per_token": {"prompt": 1, "completion": 2}}
+    file = write_models(tmp_path, {"cloud": {"kind": "openai"}}, {"m": model})
     settings = Settings(_env_file=None, data_dir=tmp_path, models_file=file, default_model="m")
     counter = load_token_counter(settings, "default")
     assert counter.count("") == 0

@@ -6,12 +6,14 @@ from uuid import UUID, uuid4
 from jose.jwt import get_unverified_claims
 
 from domain.api_key import new_api_key
-from domain.ids import ApiKeyId, SignInId, TenantId, UserId, new_uuid
+from domain.ids import ApiKeyId, SignInId, TenantId, TurnId, UserId, new_uuid
 from domain.permissions import KEY_PERMISSIONS, PERMISSIONS, Permission
 from domain.staff import STAFF_PERMISSIONS, StaffPermission, StaffRole
 from domain.tenancy import Principal, Role
+from domain.trace import TraceDetail, TurnTrace
 from storage.postgres.api_keys import ApiKeys
 from storage.postgres.database import system_tx, tenant_tx
+from storage.postgres.traces import Traces
 from tests.fixtures.gateway import Chat, GatewayRig, SocketRig, signed_token
 from tests.fixtures.stored_turns import store_turn, tenant_id_of
 
@@ -124,6 +126,8 @@ async def world(rig: GatewayRig, chat: Chat) -> dict[str, str]:
     review = new_uuid()
     async with tenant_tx(rig.services.db, tenant_id_of(chat)) as tx:
         await tx.execute(REVIEW.encode(), {**ids, "tenant": tenant_id_of(chat), "id": review, "turn": stored.turn})
+        trace = TurnTrace().record(TraceDetail.FULL, ())
+        await Traces(tx, tenant_id_of(chat)).add(TurnId(UUID(stored.turn)), trace, 30)
     return {
         "review_id": str(review),
         **{f"{name}_id": str(value) for name, value in ids.items()},

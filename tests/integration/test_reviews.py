@@ -2,13 +2,12 @@
 
 from uuid import UUID
 
-from actors.turn_record import TurnRecord
+from actors.turn_record import TurnBooks, TurnRecord
 from configs.tables import load_models
 from domain.conversation import Question, TurnState
 from domain.generation import Usage
 from domain.guarding.report import GuardNote, GuardReport
 from domain.ids import ChatbotId, MessageId, SessionId, TurnId, new_uuid
-from domain.metering import Tally
 from domain.turn import AnswerEnded, TurnInput
 from storage.postgres.database import tenant_tx
 from storage.postgres.turns import Turns
@@ -36,7 +35,7 @@ async def flagged_turn(
         await record.fail(turn, session_id, epoch, TurnState.FAILED, "engine_failed", report)
     else:
         ended = AnswerEnded(TurnState.COMPLETED, "An answer.", (CITATION,), "m", Usage(3, 2), "test", report)
-        await record.complete(turn, session_id, epoch, answer_id, ended, Tally())
+        await record.complete(turn, session_id, epoch, answer_id, ended, TurnBooks())
         events = await record.replay(tenant_id, session_id, turn_id, 0)
         assert events[-1]["guard"] == report.verdict
     return str(question_id), str(answer_id)

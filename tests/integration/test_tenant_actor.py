@@ -71,7 +71,10 @@ async def test_stop_keeps_and_bills_what_was_said(desk: Desk) -> None:
 
 async def test_tokens_that_an_evaluation_used_are_of_the_same_month(desk: Desk) -> None:
     actor = await desk.activate({"max_tokens_per_month": 1000})
-    actor.spend(1000)
+    for _ in range(2):
+        actor.allowance.spend(ChatbotId(uuid4()), 500, 0, "the same entry, told twice")
+    assert actor.allowance.budget.total.tokens == 500
+    actor.allowance.spend(ChatbotId(uuid4()), 500, 0, "another")
     with pytest.raises(QuotaExceeded):
         await collect(actor.submit(desk.session, Question(str(uuid4()), "What does the lamp cost?")))
     await actor.close()

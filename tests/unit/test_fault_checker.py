@@ -56,7 +56,7 @@ def run() -> Run:
     turn = {**own, "id": "turn", "client_id": "client", "user_message_id": "question", "state": "completed", "epoch": 1}
     question = {**own, "id": "question", "turn_id": "turn", "role": "user", "content": TEXT}
     answer = {**own, "id": "answer", "turn_id": "turn", "role": "assistant", "content": TEXT}
-    entry = {"tenant_id": "tenant-a", "turn_id": "turn", **USAGE}
+    entry = {"tenant_id": "tenant-a", "turn_id": "turn", "kind": "turn", **USAGE}
     event = {
         "id": 1,
         "tenant_id": "tenant-a",
@@ -148,7 +148,9 @@ def test_a_bill_that_differs_from_what_was_told(run: Run) -> None:
 def test_a_turn_without_an_answer_that_is_billed(run: Run) -> None:
     run.rows.turns[0]["state"] = "failed"
     del run.rows.messages[1]
-    assert any("(failed) has 1 ledger rows, not 0" in violation for violation in run.violations())
+    assert any("(failed) has 1 ledger rows: ['turn']" in violation for violation in run.violations())
+    run.rows.ledger[0]["kind"] = "failed_turn"
+    assert not any(violation.startswith("I3 turn turn (failed)") for violation in run.violations())
 
 
 def test_another_tenants_word_in_a_frame(run: Run) -> None:

@@ -125,10 +125,23 @@ async def test_the_guard_refuses_the_question_and_the_answer() -> None:
 
 
 async def test_the_budget_is_asked_before_the_model() -> None:
-    generator, meter = TwinGenerator({"first": ["x"]}), TwinMeter(left=256)
+    generator, meter = TwinGenerator({"first": ["x"]}), TwinMeter(left=64)
     with pytest.raises(QuotaExceeded):
         await outcome(turn_input(), turn_ports(generator, [LAMP], meter=meter))
     assert not generator.requests
+
+
+async def test_an_answer_is_short_when_little_is_left_of_the_budget() -> None:
+    ample, short = TwinMeter(), TwinMeter()
+    generator = TwinGenerator({"first": ["x"]})
+    await outcome(turn_input(), turn_ports(generator, [LAMP], meter=ample))
+    [reserved] = ample.reserved
+    prompt = reserved - generator.requests[0].max_tokens
+    short.left = prompt + 64
+    await outcome(turn_input(), turn_ports(generator, [LAMP], meter=short))
+    assert generator.requests[1].max_tokens == 64
+    with pytest.raises(QuotaExceeded):
+        await outcome(turn_input(), turn_ports(generator, [LAMP], meter=TwinMeter(left=prompt + 63)))
 
 
 async def test_every_attempt_is_recorded_and_the_answer_bears_their_sum() -> None:
@@ -144,7 +157,7 @@ async def test_every_attempt_is_recorded_and_the_answer_bears_their_sum() -> Non
 async def test_the_stages_are_timed() -> None:
     trace = TurnTrace()
     await outcome(turn_input(), turn_ports(TwinGenerator({"first": ["x"]}), [LAMP], trace=trace))
-    assert [stage.name for stage in trace.stages] == ["guard", "retrieve", "prompt", "plan"]
+    assert [stage.name for stage in trace.stages] == ["guard", "retrieve", "prompt", "plan", "first_text"]
 
 
 async def test_an_empty_answer_becomes_the_no_answer_text() -> None:

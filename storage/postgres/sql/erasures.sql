@@ -100,6 +100,8 @@ select id from documents where tenant_id = %(tenant_id)s and chatbot_id = %(id)s
 select
     (select count(*) from sessions where tenant_id = %(tenant_id)s and id = any(%(sessions)s::uuid[])) as sessions,
     (select count(*) from turns where tenant_id = %(tenant_id)s and session_id = any(%(sessions)s::uuid[])) as turns,
+    (select count(*) from turn_traces r join turns t on t.tenant_id = r.tenant_id and t.id = r.turn_id
+     where r.tenant_id = %(tenant_id)s and t.session_id = any(%(sessions)s::uuid[])) as turn_traces,
     (select count(*) from messages where tenant_id = %(tenant_id)s and session_id = any(%(sessions)s::uuid[]))
         as messages,
     (select count(*) from feedback f join messages m on m.tenant_id = f.tenant_id and m.id = f.message_id

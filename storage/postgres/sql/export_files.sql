@@ -17,6 +17,13 @@ join sessions s on s.tenant_id = m.tenant_id and s.id = m.session_id
 join turns t on t.tenant_id = m.tenant_id and t.id = m.turn_id
 where m.tenant_id = %(tenant_id)s and s.visitor_id = %(subject)s order by m.id
 
+-- name: visitor_turn_traces
+select r.turn_id, t.session_id, r.sealed, r.expires_at
+from turn_traces r
+join turns t on t.tenant_id = r.tenant_id and t.id = r.turn_id
+join sessions s on s.tenant_id = t.tenant_id and s.id = t.session_id
+where r.tenant_id = %(tenant_id)s and s.visitor_id = %(subject)s order by r.turn_id
+
 -- name: visitor_citations
 select m.session_id, c.message_id, c.position, c.document_id, c.document_name, c.page, c.section, c.span_start,
        c.span_end, c.snippet, c.sealed
@@ -135,6 +142,9 @@ select id, session_id, chatbot_id, config_version, client_id, user_message_id, p
        plan_reason, error_code, created_at, ended_at
 from turns where tenant_id = %(tenant_id)s order by id
 
+-- name: tenant_turn_traces
+select turn_id, sealed, expires_at from turn_traces where tenant_id = %(tenant_id)s order by turn_id
+
 -- name: tenant_messages
 select id, session_id, turn_id, role, content, sealed, created_at, delivered_at from messages
 where tenant_id = %(tenant_id)s order by id
@@ -156,12 +166,16 @@ select id, chatbot_id, session_id, turn_id, message_id, place, check_name, outco
 from reviews where tenant_id = %(tenant_id)s order by id
 
 -- name: tenant_usage_ledger
-select turn_id, chatbot_id, session_id, model, prompt_tokens, completion_tokens, cached_tokens, cost_micro, created_at
+select turn_id, chatbot_id, session_id, kind, model, prompt_tokens, completion_tokens, cached_tokens, embedded_tokens,
+       cost_micro, calls, created_at
 from usage_ledger where tenant_id = %(tenant_id)s order by turn_id
 
 -- name: tenant_usage_daily
-select day, chatbot_id, turns, prompt_tokens, completion_tokens, cost_micro from usage_daily
+select day, chatbot_id, turns, prompt_tokens, completion_tokens, embedded_tokens, cost_micro from usage_daily
 where tenant_id = %(tenant_id)s order by day, chatbot_id
+
+-- name: tenant_budget_notices
+select id, chatbot_id, budget, level, period, most, used, at from budget_notices where tenant_id = %(tenant_id)s order by id
 
 -- name: tenant_subscriptions
 select stripe_subscription_id, plan, status, current_period_end, created_at, updated_at from subscriptions

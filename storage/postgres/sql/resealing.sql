@@ -103,6 +103,17 @@ update evaluation_results set sealed = %(sealed)s
 where tenant_id = %(tenant_id)s and evaluation_id = %(evaluation_id)s and question_id = %(question_id)s
   and sealed = %(before)s;
 
+-- name: stale_traces
+select turn_id, sealed
+from turn_traces
+where tenant_id = %(tenant_id)s and turn_id > %(after)s and substring(sealed from 2 for 4) <> %(version)s
+order by turn_id
+limit %(limit)s;
+
+-- name: put_trace
+update turn_traces set sealed = %(sealed)s
+where tenant_id = %(tenant_id)s and turn_id = %(turn_id)s and sealed = %(before)s;
+
 -- name: lock_stale_document
 -- The next one that nobody works on; its row is held while its files are written.
 select id, sealed_version
@@ -132,6 +143,8 @@ select exists (select from tenant_keys
    and not exists (select from evaluation_questions where tenant_id = %(tenant_id)s
                    and substring(sealed from 2 for 4) <> %(version)s)
    and not exists (select from expected_passages where tenant_id = %(tenant_id)s
+                   and substring(sealed from 2 for 4) <> %(version)s)
+   and not exists (select from turn_traces where tenant_id = %(tenant_id)s
                    and substring(sealed from 2 for 4) <> %(version)s)
    and not exists (select from evaluation_results where tenant_id = %(tenant_id)s
                    and substring(sealed from 2 for 4) <> %(version)s)

@@ -27,7 +27,7 @@ where s.tenant_id = %(tenant_id)s and s.id = %(session_id)s;
 with held as materialized (
     select epoch from tenant_epochs where tenant_id = %(tenant_id)s and epoch = %(epoch)s for share
 ), place as (
-    select s.id, s.chatbot_id, s.head_turn_id, s.closed_at, c.name, c.version, c.knowledge_generation,
+    select s.id, s.chatbot_id, s.visitor_id, s.head_turn_id, s.closed_at, c.name, c.version, c.knowledge_generation,
            c.knowledge_model, f.config,
            s.visitor_id is null or not coalesce((f.config #>> '{privacy,consent_required}')::boolean, false)
                or exists (select from consents a where a.tenant_id = s.tenant_id and a.visitor_id = s.visitor_id
@@ -74,7 +74,7 @@ with held as materialized (
     where s.tenant_id = %(tenant_id)s and s.id = %(session_id)s
 )
 select held.epoch, t.plan, place.chatbot_id, place.name as chatbot_name, place.version, place.config, place.closed_at,
-       place.consented, place.knowledge_generation, place.knowledge_model,
+       place.consented, place.knowledge_generation, place.knowledge_model, place.visitor_id,
        known.id as known_id, known.state as known_state, known.user_message_id as known_message_id,
        turn.id as turn_id, turn.user_message_id, origin.id as origin_id, origin.user_message_id as origin_message_id,
        origin.content as origin_content, origin.sealed as origin_sealed
@@ -114,8 +114,9 @@ where tenant_id = %(tenant_id)s and id = %(id)s and epoch = %(epoch)s and state 
 -- name: open_turns
 -- Turns without an end, with what it takes to run them again.
 select t.id, t.session_id, t.chatbot_id, t.epoch, m.id as message_id, m.content, m.sealed, f.config,
-       c.knowledge_generation, c.knowledge_model
+       c.knowledge_generation, c.knowledge_model, s.visitor_id
 from turns t
+join sessions s on s.tenant_id = t.tenant_id and s.id = t.session_id
 join chatbots c on c.tenant_id = t.tenant_id and c.id = t.chatbot_id
 join messages m on m.tenant_id = t.tenant_id and m.id = t.user_message_id
 join chatbot_configs f on f.tenant_id = t.tenant_id and f.chatbot_id = t.chatbot_id and f.version = t.config_version
