@@ -12,7 +12,7 @@ from actors.loops import require_running
 from domain.errors import AppError, StorageFull
 from domain.ids import ChatbotId, DocumentId, TenantId
 from pipelines.embed_pools import EmbedPools
-from pipelines.ingest import ingest
+from pipelines.ingest import FEW_ITEMS, ingest
 from pipelines.work import EmbeddedDocument, FailedDocument, WorkItem
 from storage.full_disk import is_full
 from storage.postgres.database import Database, system_tx
@@ -41,8 +41,9 @@ class Lane:
     """Bytes of a document; larger ones are not taken."""
 
 
-LANES = (Lane(32, 32 * 1024 * 1024), Lane(16, 512 * 1024, 256 * 1024))
-"""The second one has short runs only: a small upload does not wait for the end of somebody's large one."""
+LANES = (Lane(128, 64 * 1024 * 1024), Lane(FEW_ITEMS, 512 * 1024, 256 * 1024))
+"""The second one has short runs only: a small upload does not wait for the end of somebody's large one. The first has
+long ones: the start of each takes seconds of the processor."""
 
 
 class IngestionRuns:

@@ -29,7 +29,7 @@ from storage.models.embedding import encoder_spec, open_encoder
 from storage.models.prepare import prepare_models
 
 ROUNDS = 3
-DOCUMENTS = 12
+DOCUMENTS = 48
 PARAGRAPHS = 24
 VOCABULARY = """
 the of and to a in for is on that by this with you it not or be are from at as your all have new more an was we river

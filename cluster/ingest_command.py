@@ -148,7 +148,7 @@ def _estimate(
                 source = open_source(_valid(spec), fetcher, limits, {})
             else:
                 source = LocalSource(path, columns=_mapping(columns))
-            return await estimate(source, client, cutting_for(settings()), shown)
+            return await estimate(source, client, await cutting_for(settings(), client), shown)
 
     try:
         found = asyncio.run(run())

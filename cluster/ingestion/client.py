@@ -42,6 +42,7 @@ class KnowledgeClient:
         """`pause` seconds, doubled each time, lie between two tries when the platform does not say how long to wait."""
         self._url = url
         self._path = f"/knowledgebase/{chatbot_id}"
+        self._bot = f"/chatbots/{chatbot_id}"
         self._pause = pause
         self._http = httpx.AsyncClient(base_url=url, timeout=TIMEOUT_SECONDS, auth=auth, transport=transport)
 
@@ -52,6 +53,14 @@ class KnowledgeClient:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         await self._http.aclose()
+
+    async def chunking(self) -> Answer | None:
+        """How the bot cuts its documents; None for a key that may not read its configuration."""
+        answer = await self._send("GET", self._bot)
+        if answer.status_code == httpx.codes.FORBIDDEN:
+            return None
+        found: Answer = checked(answer)["config"]["chunking"]
+        return found
 
     async def create_job(self, source: Answer, name: str, replace: bool | None) -> Answer:
         body = {"source": source, "name": name, "replace": replace}

@@ -139,12 +139,16 @@ def show(found: Estimate, console: Console) -> None:
         console.print(f"… and {more:,} more.", highlight=False)
 
 
-def cutting_for(settings: Settings) -> Cutting:
-    """As documents of a bot with the usual settings are cut. Raises SetupError without the model's tokenizer here."""
+async def cutting_for(settings: Settings, client: KnowledgeClient) -> Cutting:
+    """As the bot cuts its documents, or as usual where that may not be read.
+
+    Raises SetupError, also without the model's tokenizer here.
+    """
+    chunking = ChunkingConfig.model_validate(await client.chunking() or {})
     weights = embedding_model_path(settings)
     try:
         count = embedding_token_count(weights)
     except Exception as error:
         raise SetupError(f"The tokenizer of the embedding model is not on this machine ({weights}).") from error
     price = load_models(settings.models_file).embedding_price(settings.embedding_model)
-    return Cutting(count, ChunkingConfig().within(embedding_window(weights)), price)
+    return Cutting(count, chunking.within(embedding_window(weights)), price)

@@ -78,6 +78,7 @@ class Template:
         status = 1
         try:
             os.setsid()
+            _stay_behind()
             signal.set_wakeup_fd(-1)
             signal.signal(signal.SIGCHLD, signal.SIG_DFL)
             os.dup2(source, 0)
@@ -122,6 +123,12 @@ def _kill(pid: int) -> None:
             kill(pid, signal.SIGKILL)
 
 
+def _stay_behind() -> None:
+    """Linux may weigh sessions before the niceness within them (sched(7), autogroups): a new one begins as equal."""
+    with suppress(OSError):
+        Path("/proc/self/autogroup").write_text(str(BACKGROUND_NICENESS), "ascii")
+
+
 def _preload(media_type: str) -> None:
     """Import what parses this type; where that fails, the child says so."""
     from pipelines.parsing.registry import PARSERS, load_parser, load_reader
@@ -136,6 +143,7 @@ def _preload(media_type: str) -> None:
 
 def main(script: str, descriptor: str) -> None:
     os.nice(BACKGROUND_NICENESS)
+    _stay_behind()
     sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
     import domain.documents  # noqa: F401
     import pipelines.parsing.limits  # noqa: F401

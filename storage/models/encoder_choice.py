@@ -9,7 +9,7 @@ from typing import Literal
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 CHOICE = "encoder.json"
-FORMAT = 1
+FORMAT = 2
 """Raised when the preparation changes, so that it happens again."""
 LEAST_COSINE = 0.99
 """Of every single text's vector with the one that torch computes in float32."""
