@@ -7,6 +7,7 @@ from typing import Annotated, Literal
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
 from domain.budget import BudgetConfig
+from domain.caching.configuration import CacheConfig
 from domain.chunking_config import ChunkingConfig
 from domain.guarding.configuration import GuardrailsConfig
 from domain.ids import ChatbotId, TenantId
@@ -56,6 +57,7 @@ class ChatbotConfig(BaseModel):
         "snippet", description="What a visitor sees of a source: what is cited, or also what stands around it."
     )
     guardrails: GuardrailsConfig = Field(default_factory=GuardrailsConfig, description="docs/guardrails.md")
+    cache: CacheConfig = Field(default_factory=CacheConfig, description="docs/caching.md")
     privacy: PrivacyConfig = Field(default_factory=PrivacyConfig)
     budget: BudgetConfig = Field(default_factory=BudgetConfig, description="docs/metering.md")
     traces: TraceDetail = Field(

@@ -3,6 +3,7 @@
 from collections.abc import AsyncGenerator, Collection, Sequence
 from typing import Protocol
 
+from domain.caching.scope import CacheHit, CacheScope, KeptAnswer
 from domain.document_filter import DocumentFilter
 from domain.documents import Passage
 from domain.generation import Delta, EngineTarget, GenerationRequest, Plan
@@ -45,6 +46,14 @@ class Planner(Protocol):
 
     async def report(self, target: EngineTarget, ok: bool) -> None:
         """Tell the router how an attempt ended, for its breakers."""
+
+
+class AnswerCache(Protocol):
+    async def find(self, scope: CacheScope, question: str) -> CacheHit | None:
+        """The answer that was kept in this scope for the same question. Raises nothing: what is away has none."""
+
+    def keep(self, scope: CacheScope, kept: KeptAnswer) -> None:
+        """Keep it, later and if it can be."""
 
 
 class Generator(Protocol):

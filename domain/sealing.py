@@ -3,7 +3,7 @@
 from dataclasses import dataclass, field
 from typing import Protocol
 
-from domain.ids import DocumentId, EvaluationId, JobId, MessageId, QuestionId, SessionId, TenantId, TurnId
+from domain.ids import ChatbotId, DocumentId, EvaluationId, JobId, MessageId, QuestionId, SessionId, TenantId, TurnId
 
 KEY_BYTES = 32
 
@@ -72,6 +72,11 @@ def answer_place(record: str) -> str:
 
 def trace_place(turn_id: TurnId) -> str:
     return f"trace|{turn_id}"
+
+
+def kept_answer_place(chatbot_id: ChatbotId, digest: bytes) -> str:
+    """Of an answer kept for the same question; `digest` stands for the question and its scope."""
+    return f"kept|{chatbot_id}|{digest.hex()}"
 
 
 def source_place(job_id: JobId) -> str:

@@ -6,6 +6,8 @@ from contextlib import aclosing
 from dataclasses import dataclass, field, replace
 from hashlib import sha256
 
+from domain.caching.nothing import NothingKept
+from domain.caching.scope import CacheHit, CacheScope, Match
 from domain.chatbot import ChatbotConfig
 from domain.citing import cite
 from domain.conversation import Citation, TurnState
@@ -19,7 +21,7 @@ from domain.guarding.report import GuardReport
 from domain.ids import ChatbotId, TenantId, TurnId
 from domain.knowledge import FIRST, Knowledge
 from domain.metering import CallKind, Meter, ModelCall
-from domain.ports import Generator, Planner, Retriever, TokenCounter
+from domain.ports import AnswerCache, Generator, Planner, Retriever, TokenCounter
 from domain.prompt import Prompt, Window, fit_prompt, system_text
 from domain.retrieval.configuration import Grounding
 from domain.retrieval.result import RetrievalRequest
@@ -41,6 +43,8 @@ class TurnInput:
     history: tuple[PromptMessage, ...]
     knowledge: Knowledge = FIRST
     """The generation that was live when the question came."""
+    cache: CacheScope | None = None
+    """Where an answer may be kept for the question, None where it has to be a new one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +58,7 @@ class TurnPorts:
     meter: Meter
     """Asked before each call of a model, and told of it after."""
     trace: TurnTrace = field(default_factory=TurnTrace)
+    answers: AnswerCache = field(default_factory=NothingKept)
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,6 +88,8 @@ class AnswerEnded:
     plan_reason: str
     guard: GuardReport = field(default_factory=GuardReport)
     """What the checks found."""
+    cached: Match | None = None
+    """How the answer was found that had been kept from before."""
 
 
 TurnEvent = StageReached | AnswerText | AnswerEnded
@@ -108,6 +115,8 @@ class _Progress:
     """Of the attempt that runs, or ran last."""
     model: str = ""
     reason: str = ""
+    hit: CacheHit | None = None
+    """The kept answer that is given."""
 
 
 async def run_turn(
@@ -140,10 +149,10 @@ async def run_turn(
     if state is TurnState.COMPLETED and not progress.answer.strip():
         progress.answer = turn.config.no_answer
         yield AnswerText(progress.answer)
-    citations = cite(turn.question, progress.answer, progress.passages)
-    yield AnswerEnded(
-        state, progress.answer, tuple(citations), progress.model, ports.meter.used, progress.reason, report
-    )
+    hit = progress.hit
+    citations = hit.kept.citations if hit else tuple(cite(turn.question, progress.answer, progress.passages))
+    how = ports.meter.used, progress.reason, report, hit.match if hit else None
+    yield AnswerEnded(state, progress.answer, citations, progress.model, *how)
 
 
 async def _answer(
@@ -155,6 +164,11 @@ async def _answer(
     if refusal is not None:
         progress.answer, progress.reason = refusal, "refused: input"
         yield AnswerText(refusal)
+        return
+    if (hit := await _kept(turn, ports, question, report)) is not None:
+        progress.hit, progress.reason, progress.model = hit, hit.reason, hit.kept.model
+        progress.answer = hit.kept.answer
+        yield AnswerText(progress.answer)
         return
     yield StageReached("retrieving")
     retrieval = turn.config.retrieval
@@ -184,6 +198,18 @@ async def _answer(
             yield event
     finally:
         guard.close()
+
+
+async def _kept(turn: TurnInput, ports: TurnPorts, question: str, report: GuardReport) -> CacheHit | None:
+    """The answer that was kept for the question, where the checks had nothing to say about it."""
+    if turn.cache is None or report.verdict is not None:
+        return None
+    with ports.trace.stage("cache"):
+        hit = await ports.answers.find(turn.cache, question)
+    ports.trace.note("cache", hit.reason if hit else "miss")
+    if hit is not None:
+        ports.meter.record(ModelCall(CallKind.CACHE, "", hit.kept.model, Usage()))
+    return hit
 
 
 async def _shown(
