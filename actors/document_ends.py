@@ -13,7 +13,8 @@ from domain.jobs import ItemState
 from domain.metering import ModelCall, Tally, UseKind
 from pipelines.work import EmbeddedDocument, WorkItem
 from storage.blobs import BlobStore, document_prefix
-from storage.postgres.database import Database, Transaction, system_tx
+from storage.postgres.chatbots import Chatbots
+from storage.postgres.database import Database, Transaction, system_tx, tenant_tx
 from storage.postgres.documents import Documents
 from storage.postgres.erased_rows import erase
 from storage.postgres.generations import Generations
@@ -99,6 +100,9 @@ class DocumentEnds:
             for document in documents:
                 await self._vectors.remove_document(tenant_id, chatbot_id, document)
             await self._vectors.purge(tenant_id, chatbot_id)
+            # Answers from between the deletion and now may cite them.
+            async with tenant_tx(self._db, tenant_id) as tx:
+                await Chatbots(tx).knowledge_changed(tenant_id, chatbot_id)
         for document in documents:
             await self._blobs.delete_prefix(document_prefix(tenant_id, document))
 

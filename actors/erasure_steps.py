@@ -12,10 +12,12 @@ from domain.erasure import Counts, Erasure, ErasureKind, Step
 from domain.errors import Erased
 from domain.ids import ChatbotId, DocumentId, TenantId, TurnId, VisitorId
 from storage.blobs import BlobStore, document_prefix, export_key
+from storage.postgres.chatbots import Chatbots
 from storage.postgres.database import Database, Transaction, system_tx
 from storage.postgres.erased_rows import ErasedRows, ErasedTenant
 from storage.postgres.tenant_keys import TenantKeys, keys_of
 from storage.redis.access import announce_end
+from storage.redis.kept_answers import KeptAnswers
 from storage.redis.token_buckets import bucket_key
 from storage.redis.traces import Traces
 from storage.vectors.store import VectorStore
@@ -111,6 +113,7 @@ class ErasureSteps:
             found |= await rows.remove_events(erasure)
         found["redis.turns"] = len(await self._lost_turns(tenant))
         found["redis.events"] = await self._traces.events_about(erasure.needles)
+        found["redis.kept_answers"] = await self._kept_answers(erasure, remove=False)
         found["vectors.tables"] = len(await tools.vectors.tables(tenant)) if whole else 0
         for bot in erasure.related_uuids("chatbots"):
             found["vectors.tables"] += ChatbotId(bot) in await tools.vectors.tables(tenant)
@@ -152,6 +155,9 @@ class ErasureSteps:
                 chunks += await tools.vectors.count(tenant, erasure.chatbot_id, erased)
                 await tools.vectors.remove_document(tenant, erasure.chatbot_id, erased)
             await tools.vectors.purge(tenant, erasure.chatbot_id)
+            # Answers from between the deletion and now may cite it.
+            async with system_tx(tools.db) as tx:
+                await Chatbots(tx).knowledge_changed(tenant, erasure.chatbot_id)
         return {"vectors.tables": len(chatbots & present), "vectors.chunks": chunks}
 
     async def _blobs(self, erasure: Erasure) -> Counts:
@@ -174,6 +180,7 @@ class ErasureSteps:
         return {
             "redis.turns": await traces.remove_replays(tenant, await self._lost_turns(tenant)),
             "redis.answers": await self._answers(erasure),
+            "redis.kept_answers": await self._kept_answers(erasure, remove=True),
             "redis.rates": await traces.remove_keys(_buckets(erasure)),
             "redis.events": await traces.remove_events(erasure.needles),
         }
@@ -186,6 +193,21 @@ class ErasureSteps:
         except Erased:
             return 0  # the company's own erasure removes them all
         return await self._traces.remove_answers(cipher, erasure.needles)
+
+    async def _kept_answers(self, erasure: Erasure, *, remove: bool) -> int:
+        """Answers that are kept for other visitors: of a conversation its own, else all that may cite what is gone."""
+        kept, tenant = KeptAnswers(self._tools.redis), erasure.tenant_id
+        if erasure.kind is ErasureKind.TENANT:
+            return await (kept.empty_tenant(tenant) if remove else kept.count_of_tenant(tenant))
+        bot = erasure.chatbot_id
+        if bot is None:
+            return 0
+        if erasure.kind is ErasureKind.CHATBOT:
+            return await (kept.empty(tenant, bot) if remove else kept.count(tenant, bot))
+        if erasure.kind is ErasureKind.DOCUMENT:
+            # Others are kept at once, of the documents that there are now: only those of before have to go.
+            return await kept.empty(tenant, bot) if remove else 0
+        return await kept.of_sessions(tenant, bot, erasure.related.get("sessions", ()), remove=remove)
 
     async def _lost_turns(self, tenant_id: TenantId) -> set[TurnId]:
         """Turns whose events are kept though the database has no such turn (any more): a turn is stored first."""

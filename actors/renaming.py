@@ -4,6 +4,7 @@ import asyncio
 
 from domain.errors import NotFound
 from domain.ids import ChatbotId, DocumentId, TenantId
+from storage.postgres.chatbots import Chatbots
 from storage.postgres.database import Database, tenant_tx
 from storage.postgres.documents import Documents
 from storage.vectors.store import VectorStore
@@ -26,3 +27,5 @@ class Renaming:
             except NotFound:
                 return
             await self._vectors.rename_document(tenant_id, chatbot_id, document_id, document.name)
+            async with tenant_tx(self._db, tenant_id) as tx:
+                await Chatbots(tx).knowledge_changed(tenant_id, chatbot_id)

@@ -8,6 +8,7 @@ from uuid import UUID
 import structlog
 
 from actors.allowance import Allowance
+from actors.answer_keeping import AfterAnswer, keep_nothing
 from actors.fair_share import Ticket
 from actors.live_turn import LiveTurn
 from actors.spans import TurnSpans
@@ -41,6 +42,7 @@ class TurnTools:
     timeout_seconds: float
     spans: TurnSpans | None = None
     """Where ended turns are exported to."""
+    after_answer: AfterAnswer = keep_nothing
 
 
 class RunningTurn:
@@ -133,7 +135,8 @@ class RunningTurn:
             usage = [ended.usage.prompt_tokens, ended.usage.completion_tokens, ended.usage.cached_tokens]
             verdict = ended.guard.verdict
             done = {"message_id": str(message_id), "state": ended.state.value, "model": ended.model, "guard": verdict}
-            live.end("done", **done, usage=usage)
+            live.end("done", **done, usage=usage, cached=ended.cached)
+            self._tools.after_answer(turn, live.session_id, ended)
             logger.info("turn.ended", state=ended.state.value, tokens=ended.usage.total_tokens, guard=verdict)
         except StaleEpoch:
             logger.info("turn.stale")

@@ -14,6 +14,7 @@ from ray import serve
 from ray.exceptions import RayError, RayTaskError
 from ray.serve.exceptions import RayServeException
 
+from actors.remembered_queries import RememberedQueries
 from actors.remote_embedding import RemoteEmbedding
 from actors.streams import StreamPool
 from configs.settings import Settings
@@ -125,11 +126,11 @@ class LanceRetriever:
 
     @classmethod
     def of(cls, settings: Settings, documents: DocumentChooser) -> "LanceRetriever":
-        """Over the deployments of a running platform."""
+        """Over the deployments of a running platform; what was just embedded is remembered."""
         reranker = ServeReranker(settings.rerank_seconds) if settings.reranker_model else None
-        embedders, remote = ServeEmbedder.of_models(settings), RemoteEmbedding.of(settings)
+        embedders = {model: RememberedQueries(one) for model, one in ServeEmbedder.of_models(settings).items()}
         place = settings.objects_url, documents, reranker
-        return cls(ServeEmbedder(), *place, embedders=embedders, remote=remote)
+        return cls(RememberedQueries(ServeEmbedder()), *place, embedders=embedders, remote=RemoteEmbedding.of(settings))
 
     async def load(self) -> "VectorSearch":
         """LanceDB, imported in a thread on first use: a process that takes conversations over must not wait for it."""
@@ -143,14 +144,15 @@ class LanceRetriever:
         knowledge = request.knowledge
         if has_no_table(self._root, request.tenant_id, request.chatbot_id, knowledge.generation):
             return Retrieval(request.question)
-        embedder = self._embedder_of(knowledge.model)
+        embedder = self.embedder_of(knowledge.model)
         search = (self._search or await self.load()).of(knowledge.generation)
         found = await retrieve(request, RetrievalPorts(embedder, search, self._documents, self._reranker))
         if self._remote is None:
             return found
         return replace(found, calls=(self._remote.call([found.query], knowledge.model),))
 
-    def _embedder_of(self, model: str) -> QueryEmbedder:
+    def embedder_of(self, model: str) -> QueryEmbedder:
+        """Of a generation's vectors; raises Unavailable for one that the platform does not have."""
         if not model or self._embedders is None:
             return self._embedder
         if model not in self._embedders:

@@ -9,6 +9,7 @@ from typing import Any
 import structlog
 
 from actors.announcements import Announcements
+from actors.answer_keeping import keeping_with, open_answers
 from actors.fair_share import FairShare
 from actors.grants import Grants
 from actors.guarding.host_checks import host_checks
@@ -111,6 +112,7 @@ class SessionHost:
         self._planner = StreamPlanner(pool, self._registry)
         self._stack.push_async_callback(self._planner.close)
         self._retriever = LanceRetriever.of(settings, StoredDocuments(self._db))
+        self._answers = open_answers(self._stack, settings, self._db, events, self._retriever.embedder_of)
         self._generator = StreamGenerator(pool)
         self._guard = await self._stack.enter_async_context(host_checks(settings))
         spans = TurnSpans.open(settings)
@@ -119,7 +121,12 @@ class SessionHost:
         replay = ReplayLog(TurnEvents(events))
         self._parts = HostParts(
             tools=TurnTools(
-                self._db, TurnRecord(self._db, self._table), self._ports, settings.turn_timeout_seconds, spans
+                self._db,
+                TurnRecord(self._db, self._table),
+                self._ports,
+                settings.turn_timeout_seconds,
+                spans,
+                keeping_with(self._answers),
             ),
             plans=load_plans(),
             share=FairShare(settings.max_running_turns),
@@ -212,6 +219,7 @@ class SessionHost:
         sessions = None if named is None else frozenset(SessionId(uuid_of(one)) for one in named)
         actor = self._tenants.pop(tenant_id, None) if sessions is None else self._tenants.get(tenant_id)
         stopped = await actor.let_go(sessions) if actor is not None else 0
+        self._answers.forget(tenant_id)
         self._announcements.erased(tenant_id, sessions)
         yield {"stopped": stopped}
 
@@ -283,6 +291,7 @@ class SessionHost:
             guard=self._guard,
             meter=meter,
             trace=trace,
+            answers=self._answers,
         )
 
     async def _passivate(self) -> None:

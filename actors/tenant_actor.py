@@ -9,6 +9,7 @@ from weakref import WeakValueDictionary
 import structlog
 
 from actors.allowance import Allowance
+from actors.answer_keeping import kept_answers_for
 from actors.fair_share import Share, Ticket
 from actors.host_parts import HostParts
 from actors.live_turn import Event, LiveTurn
@@ -21,8 +22,9 @@ from domain.ids import MessageId, SessionId, TenantId, TurnId, new_uuid
 from domain.turn import TurnInput
 from storage.postgres.database import tenant_tx
 from storage.postgres.messages import Messages
+from storage.postgres.stored_turn import Accepted, StoredTurn
 from storage.postgres.tenant_keys import keys_of
-from storage.postgres.turns import Accepted, StoredTurn, Turns
+from storage.postgres.turns import Turns
 
 log = structlog.get_logger()
 
@@ -247,7 +249,8 @@ class TenantActor:
         parts = self._parts
         model = parts.resolve_model(stored.config.model)
         asked = stored.config, model, stored.question, stored.history, stored.knowledge
-        turn = TurnInput(stored.id, self.tenant_id, stored.chatbot_id, *asked)
+        cache = kept_answers_for(self.tenant_id, stored, model)
+        turn = TurnInput(stored.id, self.tenant_id, stored.chatbot_id, *asked, cache)
         outcome = None if earlier is None else outcome_of(earlier, model, parts.restart_orphans)
         running = RunningTurn(parts.tools, turn, live, ticket, self.allowance, stored.visitor_id)
         self._running[stored.session_id] = running

@@ -9,6 +9,7 @@ import structlog
 from actors.live_turn import Event
 from configs.tables import ModelTable
 from domain.budget import BudgetNotice
+from domain.caching.scope import match_of
 from domain.conversation import Citation, TurnState
 from domain.errors import StaleEpoch, Unavailable
 from domain.events import EventKind
@@ -192,6 +193,7 @@ def _done_fields(stored: EndedTurn) -> dict[str, object]:
         "state": stored.state.value,
         "model": stored.model,
         "guard": stored.guard,
+        "cached": match_of(stored.plan_reason),
         "usage": [usage.prompt_tokens, usage.completion_tokens, usage.cached_tokens],
     }
 

@@ -193,6 +193,9 @@ class Settings(BaseSettings):
     orphaned_turns: Literal["restart", "interrupt"] = Field(
         "restart", description="What becomes of a turn whose process died before any of its answer was shown."
     )
+    answer_cache: bool = Field(
+        True, description="Whether answers are kept for questions asked again, where a bot's configuration says so."
+    )
     turn_timeout_seconds: float = Field(120.0, description="Longest a turn may run.")
 
     tenant_erasure_grace_days: float | None = Field(

@@ -41,6 +41,7 @@ class Action(StrEnum):
     CHATBOT_CREATE = "chatbot.create"
     CHATBOT_UPDATE = "chatbot.update"
     CHATBOT_DELETE = "chatbot.delete"
+    CHATBOT_CACHE_EMPTY = "chatbot.cache_empty"
     CHATBOT_PUBLISH = "chatbot.publish"
     CHATBOT_RESTORE = "chatbot.restore"
     DRAFT_UPDATE = "draft.update"

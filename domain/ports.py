@@ -55,6 +55,9 @@ class AnswerCache(Protocol):
     def keep(self, scope: CacheScope, kept: KeptAnswer) -> None:
         """Keep it, later and if it can be."""
 
+    def forget(self, tenant_id: TenantId) -> None:
+        """Let go of what is in memory of a tenant's questions."""
+
 
 class Generator(Protocol):
     def generate(self, target: EngineTarget, request: GenerationRequest) -> AsyncGenerator[Delta, None]:

@@ -187,6 +187,8 @@ class DoneFrame(TurnFrame):
     usage: UsageModel
     guard: Literal["flagged", "redacted", "blocked"] | None = None
     """What the bot's checks did: refused, took something out, or put the message before a person."""
+    cached: Literal["exact", "semantic"] | None = None
+    """How the answer was found that had been kept from an earlier question; null for one that was made for this."""
 
 
 class ErrorFrame(Frame):

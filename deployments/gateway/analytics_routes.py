@@ -32,6 +32,7 @@ class DayModel(BaseModel):
     stopped: int
     interrupted: int
     failed: int
+    cached: int = Field(description="Answered with an answer that was kept from before; among those completed.")
     rated_up: int
     rated_down: int
     prompt_tokens: int

@@ -45,7 +45,7 @@ def _fields(kind: str, event: Event, request_id: str) -> dict[str, Any]:
         usage = dict(zip(_USAGE, event["usage"], strict=True))
         usage["total_tokens"] = usage["prompt_tokens"] + usage["completion_tokens"]
         fields = {name: event[name] for name in ("message_id", "state", "model")}
-        return {**turn, **fields, "usage": usage, "guard": event.get("guard")}
+        return {**turn, **fields, "usage": usage, "guard": event.get("guard"), "cached": event.get("cached")}
     if kind == "error":
         return {
             **turn,

@@ -1,6 +1,7 @@
 """AnswerCache that keeps nothing: evaluations ask models, and so does who has turned the cache off."""
 
 from domain.caching.scope import CacheHit, CacheScope, KeptAnswer
+from domain.ids import TenantId
 
 
 class NothingKept:
@@ -9,3 +10,6 @@ class NothingKept:
 
     def keep(self, scope: CacheScope, kept: KeptAnswer) -> None:
         """It is forgotten."""
+
+    def forget(self, tenant_id: TenantId) -> None:
+        """There is nothing."""

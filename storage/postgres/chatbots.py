@@ -7,7 +7,7 @@ from domain.chatbot import Chatbot, ChatbotConfig, ConfigVersion
 from domain.errors import NotFound
 from domain.ids import ChatbotId, TenantId, new_uuid
 from domain.knowledge import Knowledge
-from storage.postgres.database import Transaction, execute, fetch_all, fetch_one
+from storage.postgres.database import Transaction, execute, fetch_all, fetch_one, queue
 from storage.postgres.queries import load
 
 _SQL = load("chatbots")
@@ -40,6 +40,13 @@ class Chatbots:
         """Hold the bot's row until the transaction ends. Raises NotFound."""
         if await fetch_one(self._tx, _SQL["lock"], tenant_id=tenant_id, id=chatbot_id) is None:
             raise NotFound(_MISSING)
+
+    async def knowledge_changed(self, tenant_id: TenantId, chatbot_id: ChatbotId) -> None:
+        """What a search of the bot's documents finds is another thing from here on; holds its row until the end.
+
+        Before the rows of documents are touched, so that nobody waits for each other.
+        """
+        await queue(self._tx, _SQL["knowledge_changed"], tenant_id=tenant_id, id=chatbot_id)
 
     async def list_all(self, tenant_id: TenantId) -> list[Chatbot]:
         """Every bot of the tenant, oldest first; the plan's limit bounds their number."""

@@ -12,6 +12,7 @@ from domain.documents import Document, DocumentStatus
 from domain.errors import NotFound
 from domain.ids import ChatbotId, DocumentId, TenantId, new_uuid
 from domain.knowledge import FIRST, Knowledge
+from storage.postgres.chatbots import Chatbots
 from storage.postgres.database import Database, Transaction, fetch_all, fetch_one, tenant_tx
 from storage.postgres.queries import load
 
@@ -130,6 +131,7 @@ class Documents:
         metadata: Metadata | None,
     ) -> Document:
         """Change what is not None; `metadata` goes in place of all there was. Raises NotFound."""
+        await Chatbots(self._tx).knowledge_changed(tenant_id, chatbot_id)
         row = await fetch_one(
             self._tx,
             _SQL["update_details"],

@@ -29,6 +29,7 @@ class EndedTurn:
     usage: Usage
     guard: str | None = None
     """The verdict of the bot's checks."""
+    plan_reason: str | None = None
 
 
 async def ended_turn(tx: Transaction, tenant_id: TenantId, session_id: SessionId, turn_id: TurnId) -> EndedTurn:
@@ -54,4 +55,5 @@ async def ended_turn(tx: Transaction, tenant_id: TenantId, session_id: SessionId
         citations=citations,
         usage=Usage(row["prompt_tokens"], row["completion_tokens"], row["cached_tokens"]),
         guard=row["guard_verdict"],
+        plan_reason=row["plan_reason"],
     )

@@ -42,6 +42,8 @@ async def erase(
     Raises NotFound, also when it is another bot's than `chatbot_id`.
     """
     lock, sentence = _LOCKS[kind]
+    if kind is ErasureKind.DOCUMENT:
+        await execute(tx, _SQL["lock_bot_of_document"], tenant_id=tenant_id, id=subject)
     row = await fetch_one(tx, _SQL[lock], tenant_id=tenant_id, id=subject)
     if row is None or chatbot_id not in (None, row["chatbot_id"]):
         raise NotFound(sentence)

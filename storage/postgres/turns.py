@@ -1,11 +1,11 @@
 """Turns: accepted with their question, ended with their answer, fenced by the tenant's epoch."""
 
-from dataclasses import dataclass, field
-from uuid import UUID
+from dataclasses import dataclass
 
 from psycopg.errors import ForeignKeyViolation, UniqueViolation
 from psycopg.rows import DictRow
 
+from domain.caching.scope import Versions
 from domain.chatbot import ChatbotConfig
 from domain.conversation import Citation, Question, TurnState
 from domain.errors import ConsentRequired, NotFound, SessionClosed, StaleEpoch, TurnRunning
@@ -16,6 +16,7 @@ from storage.keys import TenantCipher
 from storage.postgres.database import Transaction, execute, fetch_all, fetch_one, queue
 from storage.postgres.queries import load
 from storage.postgres.sealed_columns import content_of, seal_citation, seal_content, seal_title
+from storage.postgres.stored_turn import Accepted, StoredTurn
 from storage.postgres.tenant_keys import cipher_of
 
 _SQL = load("turns")
@@ -43,39 +44,6 @@ class SessionInfo:
         privacy = self.config.privacy
         shown = {"policy_url": privacy.policy_url, "policy_version": privacy.policy_version}
         return None if self.consented else shown
-
-
-@dataclass(frozen=True, slots=True)
-class StoredTurn:
-    """A turn that is stored, with what it takes to run it."""
-
-    id: TurnId
-    session_id: SessionId
-    chatbot_id: ChatbotId
-    epoch: int
-    question: str
-    config: ChatbotConfig
-    history: tuple[PromptMessage, ...]
-    """The answered exchanges above it on its branch, oldest first: user, assistant, user, assistant …"""
-    knowledge: Knowledge
-    """The generation of the bot's documents that is live."""
-    visitor_id: UUID | None
-    """Whose session it is, if it is a visitor's."""
-    cipher: TenantCipher = field(repr=False, compare=False)
-    """Seals what is kept of the running turn elsewhere."""
-
-
-@dataclass(frozen=True, slots=True)
-class Accepted:
-    """What became of a question."""
-
-    turn_id: TurnId
-    message_id: MessageId
-    plan: str
-    is_open: bool
-    """Whether the turn has no end yet."""
-    turn: StoredTurn | None
-    """None when this client id had made its turn before."""
 
 
 class Turns:
@@ -164,7 +132,9 @@ class Turns:
         text = question.text
         if question.regenerates is not None:
             text = content_of(cipher, session_id, row["origin_message_id"], row["origin_sealed"], row["origin_content"])
-        turn = _stored(row, (turn_id, session_id, epoch), text, await history.fetchall(), cipher)
+        again = question.edits is not None or question.regenerates is not None
+        versions = None if again else Versions(row["version"], row["knowledge_version"])
+        turn = _stored(row, (turn_id, session_id, epoch), text, await history.fetchall(), cipher, versions)
         return Accepted(turn_id, row["user_message_id"], row["plan"], True, turn)
 
     async def begin(self, turn_id: TurnId, epoch: int) -> None:
@@ -271,6 +241,7 @@ def _stored(
     question: str,
     history: list[DictRow],
     cipher: TenantCipher,
+    versions: Versions | None = None,
 ) -> StoredTurn:
     """`place` is the turn, its session and its epoch."""
     turn_id, session_id, epoch = place
@@ -285,6 +256,8 @@ def _stored(
         knowledge=Knowledge(row["knowledge_generation"], row["knowledge_model"] or ""),
         visitor_id=row["visitor_id"],
         cipher=cipher,
+        versions=versions,
+        visitor_name=row.get("visitor_name"),
     )
 
 

@@ -8,6 +8,7 @@ from uuid import UUID
 
 import msgpack
 from redis.asyncio import Redis
+from redis.client import NEVER_DECODE
 
 from domain.caching.scope import CacheScope, KeptAnswer
 from domain.conversation import Citation
@@ -40,7 +41,10 @@ class IndexEntry:
 
 
 class KeptAnswers:
-    """`kept:<tenant>:<chatbot>`. The client must answer in bytes. Methods raise RedisError."""
+    """`kept:<tenant>:<chatbot>`. Methods raise RedisError.
+
+    The client must answer in bytes; for removing it may be any.
+    """
 
     def __init__(self, redis: Redis) -> None:
         self._redis = redis
@@ -71,7 +75,7 @@ class KeptAnswers:
         if vector is not None:
             asked = fields[_ASKED] = cipher.seal(place, msgpack.packb([kept.question, vector]))
         pipeline = self._redis.pipeline(transaction=False)
-        pipeline.xadd(key, fields, maxlen=scope.settings.max_answers, approximate=False)  # type: ignore[arg-type]
+        pipeline.xadd(key, fields, maxlen=scope.settings.max_answers, approximate=False)
         oldest = int(time.time() - scope.settings.ttl_seconds) * 1_000
         pipeline.xtrim(key, minid=oldest, approximate=False)
         pipeline.expire(key, scope.settings.ttl_seconds)
@@ -83,14 +87,14 @@ class KeptAnswers:
     ) -> list[IndexEntry]:
         """The newest `limit` entries behind `after`, the oldest first."""
         low = "-" if after is None else b"(" + after
-        found: Any = await self._redis.xrevrange(_key(tenant_id, chatbot_id), max="+", min=low, count=limit)  # type: ignore[arg-type]
+        found: Any = await self._redis.xrevrange(_key(tenant_id, chatbot_id), max="+", min=low, count=limit)
         return [
             IndexEntry(entry, fields[_DIGEST], fields[_TAG], fields.get(_ASKED)) for entry, fields in reversed(found)
         ]
 
     async def get(self, cipher: TenantCipher, scope: CacheScope, entry: IndexEntry) -> KeptAnswer | None:
         """None when it is gone, or is not of this scope to the letter."""
-        found: Any = await self._redis.xrange(_key(scope.tenant_id, scope.chatbot_id), min=entry.id, max=entry.id)  # type: ignore[arg-type]
+        found: Any = await self._redis.xrange(_key(scope.tenant_id, scope.chatbot_id), min=entry.id, max=entry.id)
         if not found:
             return None
         place = kept_answer_place(scope.chatbot_id, entry.digest)
@@ -110,9 +114,14 @@ class KeptAnswers:
 
     async def empty_tenant(self, tenant_id: TenantId) -> int:
         """Remove all of a tenant's; how many there were."""
-        keys = self._redis.scan_iter(f"kept:{tenant_id}:*", count=1_000)
-        bots = {ChatbotId(UUID(key.decode().split(":")[2])) async for key in keys}
-        return sum([await self.empty(tenant_id, bot) for bot in bots])
+        return sum([await self.empty(tenant_id, bot) for bot in await self._bots(tenant_id)])
+
+    async def count(self, tenant_id: TenantId, chatbot_id: ChatbotId) -> int:
+        return int(await self._redis.xlen(_key(tenant_id, chatbot_id)))
+
+    async def count_of_tenant(self, tenant_id: TenantId) -> int:
+        """How many bots have some."""
+        return len(await self._bots(tenant_id))
 
     async def of_sessions(
         self, tenant_id: TenantId, chatbot_id: ChatbotId, sessions: Iterable[str], *, remove: bool
@@ -122,11 +131,16 @@ class KeptAnswers:
         if not gone:
             return 0
         key = _key(tenant_id, chatbot_id)
-        found: Any = await self._redis.xrange(key)
+        found: Any = await self._redis.execute_command("XRANGE", key, "-", "+", **{NEVER_DECODE: []})
         ids = [entry for entry, fields in found if fields.get(_SESSION) in gone]
         if remove and ids:
             await self._redis.xdel(key, *ids)
         return len(ids)
+
+    async def _bots(self, tenant_id: TenantId) -> list[ChatbotId]:
+        keys = self._redis.scan_iter(f"kept:{tenant_id}:*", count=1_000)
+        names = {key.decode() if isinstance(key, bytes) else str(key) async for key in keys}
+        return [ChatbotId(UUID(name.split(":")[2])) for name in names]
 
 
 def opened_question(cipher: TenantCipher, chatbot_id: ChatbotId, entry: IndexEntry) -> tuple[str, bytes] | None:

@@ -64,7 +64,7 @@ def test_in_a_conversation_only_a_question_that_stands_alone_is_looked_for_and_n
 
 
 def test_the_scope_differs_with_everything_that_an_answer_depends_on() -> None:
-    others = [
+    others: list[dict[str, Any]] = [
         {"tenant_id": TenantId(UUID(int=9))},
         {"chatbot_id": ChatbotId(UUID(int=9))},
         {"versions": Versions(5, 7)},
@@ -73,7 +73,7 @@ def test_the_scope_differs_with_everything_that_an_answer_depends_on() -> None:
         {"model": "n"},
         {"embedding_model": "e"},
     ]
-    tags = {found.tag for found in (scope(**other) for other in [{}, *others]) if found}
+    tags = {found.tag for found in (scope(**other) for other in ({}, *others)) if found}
     assert len(tags) == len(others) + 1
 
 
@@ -89,7 +89,7 @@ def ended(answer: str = "It costs 40 euros.", **more: Any) -> AnswerEnded:
     return AnswerEnded(**{**values, **more})
 
 
-def kept(outcome: AnswerEnded, **config: object) -> KeptAnswer | None:
+def kept(outcome: AnswerEnded, **config: Any) -> KeptAnswer | None:
     turn = turn_input(**config)
     return to_keep(replace(turn, cache=scope(config=turn.config)), SESSION, outcome)
 

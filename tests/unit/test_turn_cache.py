@@ -5,7 +5,7 @@ from dataclasses import dataclass, field, replace
 from domain.caching.scope import CacheHit, CacheScope, KeptAnswer
 from domain.conversation import Citation, TurnState
 from domain.generation import Usage
-from domain.ids import SessionId, new_uuid
+from domain.ids import SessionId, TenantId, new_uuid
 from domain.metering import CallKind
 from domain.turn import AnswerEnded, AnswerText, StageReached, StopSignal, TurnInput, TurnPorts, run_turn
 from tests.fixtures.twins import DOCUMENT, TwinGenerator, TwinMeter, passage, turn_input, turn_ports
@@ -26,6 +26,9 @@ class TwinAnswers:
         return self.hit
 
     def keep(self, scope: CacheScope, kept: KeptAnswer) -> None:
+        raise AssertionError
+
+    def forget(self, tenant_id: TenantId) -> None:
         raise AssertionError
 
 

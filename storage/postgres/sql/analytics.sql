@@ -19,6 +19,7 @@ with months as (
            count(*) filter (where t.state = 'stopped') as stopped,
            count(*) filter (where t.state = 'interrupted') as interrupted,
            count(*) filter (where t.state = 'failed') as failed,
+           count(*) filter (where t.plan_reason like 'cache: %%') as cached,
            count(*) filter (where f.rating = 'up') as rated_up,
            count(*) filter (where f.rating = 'down') as rated_down
     from turns t
@@ -40,7 +41,8 @@ with months as (
 )
 select day, chatbot_id, coalesce(sessions, 0) as sessions, coalesce(visitors, 0) as visitors,
        coalesce(turns, 0) as turns, coalesce(completed, 0) as completed, coalesce(stopped, 0) as stopped,
-       coalesce(interrupted, 0) as interrupted, coalesce(failed, 0) as failed, coalesce(rated_up, 0) as rated_up,
+       coalesce(interrupted, 0) as interrupted, coalesce(failed, 0) as failed, coalesce(cached, 0) as cached,
+       coalesce(rated_up, 0) as rated_up,
        coalesce(rated_down, 0) as rated_down, coalesce(prompt_tokens, 0) as prompt_tokens,
        coalesce(completion_tokens, 0) as completion_tokens
 from sessions_by_day

@@ -20,6 +20,10 @@ where b.tenant_id = %(tenant_id)s and b.id = %(id)s;
 -- Two changes of one bot follow each other, so that versions have no gaps and no merge is lost.
 select version from chatbots where tenant_id = %(tenant_id)s and id = %(id)s for update;
 
+-- name: knowledge_changed
+-- What was answered before is of another state of the documents.
+update chatbots set knowledge_version = knowledge_version + 1 where tenant_id = %(tenant_id)s and id = %(id)s;
+
 -- name: list
 select b.tenant_id, b.id, b.name, b.version, b.knowledge_generation, b.knowledge_model, c.config, b.created_at,
        b.updated_at

@@ -111,12 +111,19 @@ returning d.tenant_id, d.chatbot_id, d.id, d.name, d.media_type, d.size, d.conte
           c.knowledge_model;
 
 -- name: mark_ready
--- No row comes back for a document that was deleted meanwhile.
-update documents
-set status = 'ready', reason = null, pages = %(pages)s, chunks = %(chunks)s, language = %(language)s,
-    chunked_with = %(chunked_with)s, updated_at = now()
-where tenant_id = %(tenant_id)s and id = %(id)s and status = 'processing'
-returning name;
+-- No row comes back for a document that was deleted meanwhile. The caller holds the bot's row.
+with ready as (
+    update documents
+    set status = 'ready', reason = null, pages = %(pages)s, chunks = %(chunks)s, language = %(language)s,
+        chunked_with = %(chunked_with)s, updated_at = now()
+    where tenant_id = %(tenant_id)s and id = %(id)s and status = 'processing'
+    returning tenant_id, chatbot_id, name
+), changed as (
+    update chatbots b set knowledge_version = b.knowledge_version + 1
+    from ready
+    where b.tenant_id = ready.tenant_id and b.id = ready.chatbot_id
+)
+select name from ready;
 
 -- name: mark_failed
 update documents

@@ -74,6 +74,13 @@ select id, chatbot_id from sessions where tenant_id = %(tenant_id)s and id = %(i
 -- Who begins a session meanwhile waits, and then finds that the visitor is gone.
 select id, chatbot_id from visitors where tenant_id = %(tenant_id)s and id = %(id)s for update;
 
+-- name: lock_bot_of_document
+-- Before its document: whoever changes a bot's documents holds its row first.
+select b.id from chatbots b
+where b.tenant_id = %(tenant_id)s
+  and b.id = (select d.chatbot_id from documents d where d.tenant_id = %(tenant_id)s and d.id = %(id)s)
+for no key update;
+
 -- name: lock_document
 select id, chatbot_id from documents where tenant_id = %(tenant_id)s and id = %(id)s for update;
 
@@ -158,7 +165,13 @@ delete from sessions where tenant_id = %(tenant_id)s and id = any(%(sessions)s::
 delete from citations where tenant_id = %(tenant_id)s and document_id = any(%(documents)s::uuid[]);
 
 -- name: delete_documents
-delete from documents where tenant_id = %(tenant_id)s and id = any(%(documents)s::uuid[]);
+with gone as (
+    delete from documents where tenant_id = %(tenant_id)s and id = any(%(documents)s::uuid[])
+    returning tenant_id, chatbot_id
+)
+update chatbots b set knowledge_version = b.knowledge_version + 1
+from (select distinct tenant_id, chatbot_id from gone) g
+where b.tenant_id = g.tenant_id and b.id = g.chatbot_id;
 
 -- name: delete_exports
 delete from exports where tenant_id = %(tenant_id)s and id = any(%(exports)s::uuid[]);

@@ -38,9 +38,9 @@ where b.knowledge_model is null
 select knowledge_generation, knowledge_model from chatbots where tenant_id = %(tenant_id)s and id = %(chatbot_id)s;
 
 -- name: live_held
--- A switch waits for the end of this transaction.
+-- A switch, and another change of the bot's documents, wait for the end of this transaction.
 select knowledge_generation, knowledge_model from chatbots where tenant_id = %(tenant_id)s and id = %(chatbot_id)s
-for share;
+for no key update;
 
 -- name: insert_live
 -- The generation that answers has a row from the first request for another one on.
@@ -150,7 +150,8 @@ where tenant_id = %(tenant_id)s and chatbot_id = %(chatbot_id)s and generation =
 -- name: point
 -- From its commit on turns that begin find the other generation.
 update chatbots b
-set knowledge_generation = g.generation, knowledge_model = g.model, updated_at = now(), upkept_at = null
+set knowledge_generation = g.generation, knowledge_model = g.model, knowledge_version = b.knowledge_version + 1,
+    updated_at = now(), upkept_at = null
 from knowledge_generations g
 where b.tenant_id = %(tenant_id)s and b.id = %(chatbot_id)s
   and g.tenant_id = b.tenant_id and g.chatbot_id = b.id and g.generation = %(generation)s;

@@ -28,7 +28,8 @@ with held as materialized (
     select epoch from tenant_epochs where tenant_id = %(tenant_id)s and epoch = %(epoch)s for share
 ), place as (
     select s.id, s.chatbot_id, s.visitor_id, s.head_turn_id, s.closed_at, c.name, c.version, c.knowledge_generation,
-           c.knowledge_model, f.config,
+           c.knowledge_model, c.knowledge_version, f.config,
+           (select v.external_id from visitors v where v.tenant_id = s.tenant_id and v.id = s.visitor_id) as visitor_name,
            s.visitor_id is null or not coalesce((f.config #>> '{privacy,consent_required}')::boolean, false)
                or exists (select from consents a where a.tenant_id = s.tenant_id and a.visitor_id = s.visitor_id
                           and a.policy_version = f.config #>> '{privacy,policy_version}') as consented
@@ -74,7 +75,8 @@ with held as materialized (
     where s.tenant_id = %(tenant_id)s and s.id = %(session_id)s
 )
 select held.epoch, t.plan, place.chatbot_id, place.name as chatbot_name, place.version, place.config, place.closed_at,
-       place.consented, place.knowledge_generation, place.knowledge_model, place.visitor_id,
+       place.consented, place.knowledge_generation, place.knowledge_model, place.knowledge_version, place.visitor_id,
+       place.visitor_name,
        known.id as known_id, known.state as known_state, known.user_message_id as known_message_id,
        turn.id as turn_id, turn.user_message_id, origin.id as origin_id, origin.user_message_id as origin_message_id,
        origin.content as origin_content, origin.sealed as origin_sealed
@@ -152,7 +154,7 @@ values (%(tenant_id)s, %(message_id)s, %(position)s, %(document_id)s, %(page)s, 
 
 -- name: ended_turn
 -- A finished turn with its answer, for a client that comes back after it ended.
-select t.id, t.epoch, t.state, t.model, t.error_code, t.guard_verdict, m.id as message_id, m.content,
+select t.id, t.epoch, t.state, t.model, t.plan_reason, t.error_code, t.guard_verdict, m.id as message_id, m.content,
        m.sealed, m.withheld_at,
        coalesce(u.prompt_tokens, 0) as prompt_tokens, coalesce(u.completion_tokens, 0) as completion_tokens,
        coalesce(u.cached_tokens, 0) as cached_tokens

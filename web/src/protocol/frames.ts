@@ -114,6 +114,8 @@ export interface DoneFrame extends Numbered {
   usage: Usage;
   /** What the bot's checks did, if anything. */
   guard?: "flagged" | "redacted" | "blocked" | null;
+  /** How the answer was found that had been kept from an earlier question. */
+  cached?: "exact" | "semantic" | null;
 }
 
 /** With `turn_id` and `seq` it is the last event of that turn. */
@@ -153,7 +155,7 @@ export const SERVER_FIELDS: Fields = {
   token: ["turn_id", "epoch", "seq", "first_seq", "text"],
   gap: ["turn_id", "epoch", "seq", "text"],
   citations: ["turn_id", "epoch", "seq", "citations"],
-  done: ["turn_id", "epoch", "seq", "message_id", "state", "model", "usage", "guard"],
+  done: ["turn_id", "epoch", "seq", "message_id", "state", "model", "usage", "guard", "cached"],
   error: ["code", "message", "request_id", "id", "turn_id", "epoch", "seq", "retry_after"],
   reconnect: ["within_seconds"],
   pong: ["nonce"],
