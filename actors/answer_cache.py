@@ -94,6 +94,10 @@ class RedisAnswers:
         for place in [place for place in self._indexes if place[0] == tenant_id]:
             del self._indexes[place]
 
+    async def settled(self) -> None:
+        """Returns when what was under way beside the turns has ended."""
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+
     async def close(self) -> None:
         """End what is under way."""
         tasks = [*self._tasks, *self._loading.values()]

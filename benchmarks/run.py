@@ -16,6 +16,7 @@ from typing import Any
 import uvloop
 
 from benchmarks import (
+    answer_cache,
     chat_cost,
     chat_stream,
     chat_under_ingestion,
@@ -73,6 +74,10 @@ BENCHMARKS: dict[str, Alone | OnInstallation] = {
     "guardrails": Alone(
         "Guardrails: benign questions wrongly blocked, attacks found, time per turn",
         lambda: uvloop.run(guardrails.measure()),
+    ),
+    "answer_cache": Alone(
+        "Answers that are kept: hits, false hits, and a semantic hit against one embedding and an exact look-up",
+        lambda: uvloop.run(answer_cache.measure()),
     ),
     "streams": Alone(
         "Multiplexed streams between processes against a raw TCP echo", lambda: uvloop.run(streams.measure())

@@ -65,7 +65,7 @@ class KeptAnswers:
         packed = msgpack.packb(_packed(scope, kept))
         if len(packed) > MAX_BYTES:
             return None
-        fields = {
+        fields: dict[Any, Any] = {
             _DIGEST: digest,
             _TAG: scope.tag,
             _ANSWER: cipher.seal(place, packed),
@@ -131,7 +131,8 @@ class KeptAnswers:
         if not gone:
             return 0
         key = _key(tenant_id, chatbot_id)
-        found: Any = await self._redis.execute_command("XRANGE", key, "-", "+", **{NEVER_DECODE: []})
+        read: Any = self._redis.execute_command
+        found = await read("XRANGE", key, "-", "+", **{NEVER_DECODE: []})
         ids = [entry for entry, fields in found if fields.get(_SESSION) in gone]
         if remove and ids:
             await self._redis.xdel(key, *ids)
