@@ -78,8 +78,8 @@ class RedisAnswers:
             self._away_until = time.monotonic() + AWAY_SECONDS
             log.warning("answers.away", error=type(error).__name__)
             return None
-        except AppError as error:
-            log.warning("answers.not_found", code=error.code)
+        except Exception as error:  # noqa: BLE001 - a question has to be answered whatever is kept
+            log.warning("answers.not_found", error=repr(error))
             return None
         self._count(hit.match if hit else "miss")
         return hit

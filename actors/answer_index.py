@@ -34,7 +34,8 @@ class Meanings:
         filled = len(self.entries)
         if filled == len(self._matrix):
             larger: Vectors = np.zeros((max(16, 2 * filled), len(row)), dtype=np.float32)
-            larger[:filled] = self._matrix
+            if filled:
+                larger[:filled] = self._matrix
             self._matrix = larger
         self._matrix[filled] = row
         self.entries.append(entry)

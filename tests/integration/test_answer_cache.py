@@ -10,7 +10,6 @@ from uuid import UUID
 import pytest
 from redis.asyncio import Redis
 
-from actors import answer_cache
 from actors.answer_cache import RedisAnswers
 from domain.caching.configuration import CacheConfig
 from domain.caching.scope import CacheHit, CacheScope, KeptAnswer, Versions
@@ -60,6 +59,11 @@ class Shelf:
         for question in questions:
             answers.keep(scope, kept(question, **more))
             await answers.settled()
+
+    async def entries(self, scope: CacheScope) -> list[dict[bytes, bytes]]:
+        """What Redis has."""
+        found: Any = await self.redis.xrange(self.key(scope))
+        return [fields for _, fields in found]
 
     @staticmethod
     def key(scope: CacheScope) -> str:
@@ -123,10 +127,9 @@ async def test_an_entry_that_was_put_elsewhere_opens_nowhere(shelf: Shelf, bot: 
     await shelf.stock(answers, scope, LAMP)
     thief = replace(scope, tenant_id=(other := await shelf.knowledge.new_bot())[0], chatbot_id=other[1])
     await shelf.stock(answers, thief, LAMP, answer="Ours.")
-    [(_, theirs)] = await shelf.redis.xrange(shelf.key(scope))
-    [(_, own)] = await shelf.redis.xrange(shelf.key(thief))
+    [theirs], [own] = [await shelf.entries(one) for one in (scope, thief)]
     await shelf.redis.delete(shelf.key(thief))
-    await shelf.redis.xadd(shelf.key(thief), {**own, b"a": theirs[b"a"]})
+    await shelf.redis.xadd(shelf.key(thief), dict[Any, Any]({**own, b"a": theirs[b"a"]}))
     assert await shelf.process().find(thief, LAMP) is None
     assert LAMP.encode() not in repr(theirs).encode()
     assert ANSWER.encode() not in repr(theirs).encode()
@@ -176,7 +179,7 @@ async def test_an_old_answer_is_given_no_more(shelf: Shelf, bot: Bot, monkeypatc
     for drift in (61, -120):
         now = time.time() + drift
         with monkeypatch.context() as patched:
-            patched.setattr(answer_cache.time, "time", lambda now=now: now)
+            patched.setattr(time, "time", lambda now=now: now)
             assert await shelf.process().find(scope, LAMP) is None
 
 

@@ -55,7 +55,7 @@ class Counter:
         await eventually(lambda: self._is_hit(text))
 
     async def _is_hit(self, text: str) -> bool:
-        return (await self.ask(text))[-1]["cached"] == "exact"
+        return bool((await self.ask(text))[-1]["cached"] == "exact")
 
 
 @pytest.fixture
@@ -70,8 +70,8 @@ async def counter(desk: Desk) -> AsyncIterator[Counter]:
         keeping_with(answers),
     )
     actor = await desk.activate(tools=tools)
-    [bot] = await desk.rows("chatbots")
-    yield Counter(desk, actor, ChatbotId(bot["id"]))
+    [session] = await desk.rows("sessions")
+    yield Counter(desk, actor, ChatbotId(session["chatbot_id"]))
     await answers.close()
 
 
@@ -146,7 +146,7 @@ async def test_every_change_of_a_document_that_a_search_sees_counts(knowledge: K
 
 
 async def test_a_bots_people_empty_its_cache(chat: Chat) -> None:
-    assert (await chat.tenant.delete(f"/chatbots/{chat.bot}/cache")).status_code == 204
-    assert (await chat.tenant.delete(f"/chatbots/{UUID(int=5)}/cache")).status_code == 404
+    assert (await chat.tenant.call("DELETE", f"/chatbots/{chat.bot}/cache")).status_code == 204
+    assert (await chat.tenant.call("DELETE", f"/chatbots/{UUID(int=5)}/cache")).status_code == 404
     items = (await chat.tenant.get("/audit", params={"action": "chatbot.cache_empty"})).json()["items"]
     assert [item["details"] for item in items] == [{"answers": 0}]
