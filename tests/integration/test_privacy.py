@@ -177,6 +177,7 @@ async def test_analytics_count_and_name_nobody(erasing: ErasureRig, chat: Chat) 
         "stopped": 0,
         "interrupted": 0,
         "failed": 1,
+        "cached": 0,
         "rated_up": 0,
         "rated_down": 1,
         "prompt_tokens": 100,
