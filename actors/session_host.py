@@ -119,15 +119,9 @@ class SessionHost:
         if spans is not None:
             self._stack.push_async_callback(spans.close)
         replay = ReplayLog(TurnEvents(events))
+        record, seconds = TurnRecord(self._db, self._table), settings.turn_timeout_seconds
         self._parts = HostParts(
-            tools=TurnTools(
-                self._db,
-                TurnRecord(self._db, self._table),
-                self._ports,
-                settings.turn_timeout_seconds,
-                spans,
-                keeping_with(self._answers),
-            ),
+            tools=TurnTools(self._db, record, self._ports, seconds, spans, keeping_with(self._answers)),
             plans=load_plans(),
             share=FairShare(settings.max_running_turns),
             replay=replay,

@@ -6,6 +6,7 @@ from contextlib import aclosing
 from dataclasses import dataclass, field, replace
 from hashlib import sha256
 
+from domain.caching.looking_up import look_up
 from domain.caching.nothing import NothingKept
 from domain.caching.scope import CacheHit, CacheScope, Match
 from domain.chatbot import ChatbotConfig
@@ -165,7 +166,8 @@ async def _answer(
         progress.answer, progress.reason = refusal, "refused: input"
         yield AnswerText(refusal)
         return
-    if (hit := await _kept(turn, ports, question, report)) is not None:
+    cache = turn.cache if report.verdict is None else None
+    if (hit := await look_up(cache, question, ports.answers, ports.meter, ports.trace)) is not None:
         progress.hit, progress.reason, progress.model = hit, hit.reason, hit.kept.model
         progress.answer = hit.kept.answer
         yield AnswerText(progress.answer)
@@ -198,18 +200,6 @@ async def _answer(
             yield event
     finally:
         guard.close()
-
-
-async def _kept(turn: TurnInput, ports: TurnPorts, question: str, report: GuardReport) -> CacheHit | None:
-    """The answer that was kept for the question, where the checks had nothing to say about it."""
-    if turn.cache is None or report.verdict is not None:
-        return None
-    with ports.trace.stage("cache"):
-        hit = await ports.answers.find(turn.cache, question)
-    ports.trace.note("cache", hit.reason if hit else "miss")
-    if hit is not None:
-        ports.meter.record(ModelCall(CallKind.CACHE, "", hit.kept.model, Usage()))
-    return hit
 
 
 async def _shown(
