@@ -67,7 +67,7 @@ async def counter(desk: Desk) -> AsyncIterator[Counter]:
         TurnRecord(db, TABLE),
         lambda _, meter, trace: replace(turn_ports(desk.generator, [LAMP], meter=meter, trace=trace), answers=answers),
         30,
-        keeping_with(answers),
+        after_answer=keeping_with(answers),
     )
     actor = await desk.activate(tools=tools)
     [session] = await desk.rows("sessions")
