@@ -70,10 +70,10 @@ class ChatClient:
             await client._exchange({"type": "auth", "token": token})
         return client
 
-    async def ask(self, text: str = "Tell me.") -> Answer:
-        """One question to its end. Raises Refused."""
+    async def ask(self) -> Answer:
+        """A question to its end, asked for the first time, as its answer would be kept. Raises Refused."""
         self._answer = answer = Answer(time.perf_counter())
-        await self._exchange({"type": "message", "id": str(uuid4()), "text": text})
+        await self._exchange({"type": "message", "id": str(uuid4()), "text": f"Tell the story of {_name()}."})
         answer.done = time.perf_counter()
         return answer
 
@@ -170,6 +170,11 @@ async def open_all(seats: Sequence[Seat]) -> list[ChatClient]:
 
 async def close_all(clients: Sequence[ChatClient]) -> None:
     await asyncio.gather(*(client.close() for client in clients))
+
+
+def _name() -> str:
+    """Letters that nobody has seen."""
+    return uuid4().hex.translate(str.maketrans("0123456789", "ghijklmnop"))
 
 
 async def ask_all(clients: Sequence[ChatClient]) -> list[Answer]:
