@@ -30,9 +30,10 @@ class DocumentEnds:
         db: Database,
         vectors: VectorStore,
         blobs: BlobStore,
-        paid: Callable[[Sequence[str]], ModelCall] | None = None,
+        paid: Callable[[Sequence[str], str], ModelCall] | None = None,
     ) -> None:
-        """`paid` is the call, with its price, that embedding these chunks' texts was; unset, it costs nothing."""
+        """`paid` is the call, with its price, that embedding these texts with a model was (the usual one when it has no
+        name); unset, it costs nothing."""
         self._db = db
         self._paid = paid
         self._vectors = vectors
@@ -64,7 +65,7 @@ class DocumentEnds:
                 await jobs.document_ended(item.document_id, ItemState.READY, chunks=len(result.chunks))
                 await _tell(tx, item, DocumentStatus.READY)
                 await _replace(tx, jobs, item)
-                await self._bill(tx, result)
+                await self._book(tx, result)
         if name not in (None, item.name):
             # It was renamed meanwhile.
             await self.renaming.rename(item.tenant_id, item.chatbot_id, item.document_id)
@@ -72,12 +73,17 @@ class DocumentEnds:
             # What its deletion removed has just been written again.
             await self.forget(item.tenant_id, item.chatbot_id, [item.document_id], whole_bot=live is None)
 
-    async def _bill(self, tx: Transaction, result: EmbeddedDocument) -> None:
-        """Once per document that becomes ready."""
+    async def bill(self, result: EmbeddedDocument, model: str) -> None:
+        """Book what embedding it again with the model was."""
+        if self._paid is not None:
+            async with system_tx(self._db) as tx:
+                await self._book(tx, result, model)
+
+    async def _book(self, tx: Transaction, result: EmbeddedDocument, model: str = "") -> None:
         if self._paid is None:
             return
         tally = Tally()
-        tally.add(self._paid([chunk.text for chunk in result.chunks]))
+        tally.add(self._paid([chunk.text for chunk in result.chunks], model))
         await Ledger(tx).record_beside(result.item.tenant_id, result.item.chatbot_id, UseKind.INGESTION, tally)
 
     async def fail(self, item: WorkItem, reason: str, *, attempts: int) -> None:

@@ -106,6 +106,7 @@ class GenerationBuilder:
                     if isinstance(result, EmbeddedDocument):
                         chunks, chunked_with = len(result.chunks), result.chunked_with
                         await self._add(claimed, document_id, chunks=chunks, chunked_with=chunked_with)
+                        await self._ends.bill(result, claimed.model)
                     elif isinstance(result, FailedDocument):
                         await self._add(claimed, document_id, reason=result.reason)
                     else:

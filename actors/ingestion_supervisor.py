@@ -140,10 +140,10 @@ async def _expire(db: Database) -> None:
     await expire(db)
 
 
-def _paid(settings: Settings) -> Callable[[Sequence[str]], ModelCall] | None:
+def _paid(settings: Settings) -> Callable[[Sequence[str], str], ModelCall] | None:
     """What embedding texts costs, where somebody asks money for it."""
     remote = RemoteEmbedding.of(settings)
     if remote is None:
         return None
     table = load_models(settings.models_file)
-    return lambda texts: table.priced(remote.call(texts))
+    return lambda texts, model: table.priced(remote.call(texts, model))

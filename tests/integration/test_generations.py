@@ -1,6 +1,7 @@
 """Generations of knowledge over real PostgreSQL and LanceDB: built, kept in step, switched to and gone back from."""
 
 import asyncio
+from collections.abc import Sequence
 
 import pytest
 
@@ -8,10 +9,12 @@ from actors.generation_builder import BATCH_DOCUMENTS, BROKEN, MAX_ATTEMPTS
 from domain.chunking_config import ChunkingConfig
 from domain.documents import Document, DocumentStatus
 from domain.errors import Conflict
+from domain.generation import Usage
 from domain.generations import QuestionOrigin
 from domain.knowledge import GenerationState, Knowledge
+from domain.metering import CallKind, ModelCall
 from pipelines.work import WorkItem
-from storage.postgres.database import system_tx
+from storage.postgres.database import fetch_all, system_tx, tenant_tx
 from tests.fixtures.generations import OTHER_MODEL, Bot, Rebuilding, ids
 
 MODEL = "all-MiniLM-L6-v2"
@@ -245,3 +248,18 @@ async def test_tenants_take_turns(rebuilding: Rebuilding, built_bot: Bot) -> Non
     await rebuilding.request(stranger)
     await rebuilding.builder.work()
     assert rebuilding.pipeline.runs[-1] == ["theirs.txt"]
+
+
+async def test_what_somebody_else_embeds_is_in_the_ledger(rebuilding: Rebuilding, built_bot: Bot) -> None:
+    def paid(texts: Sequence[str], model: str) -> ModelCall:
+        return ModelCall(CallKind.EMBEDDING, "", model or "usual", Usage(embedded_tokens=10 * len(texts)), 3)
+
+    rebuilding.paid = paid
+    rebuilding.builder._ends = rebuilding.ends()
+    await rebuilding.request(built_bot, OTHER_MODEL)
+    await rebuilding.finish()
+    await rebuilding.ready(built_bot, "badgers.txt")
+    async with tenant_tx(rebuilding.knowledge.db, built_bot[0]) as tx:
+        query = "select kind, model, embedded_tokens, cost_micro from usage_ledger order by created_at"
+        rows = [tuple(row.values()) for row in await fetch_all(tx, query)]
+    assert rows == [*[("ingestion", OTHER_MODEL, 20, 3)] * 3, ("ingestion", "usual", 20, 3)]

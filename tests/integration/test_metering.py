@@ -232,7 +232,7 @@ async def test_a_trace_is_kept_with_the_turn_as_its_bot_says(desk: Desk) -> None
     assert ASKED in full.found["texts"]["messages"][-1][1]
     assert "texts" not in timings.found
     for trace in (full, timings):
-        assert [name for name, _, _ in trace.found["stages"]][:3] == ["guard", "retrieve", "prompt"]
+        assert {"guard", "retrieve", "prompt", "plan"} <= {name for name, _, _ in trace.found["stages"]}
         assert [call["kind"] for call in trace.found["calls"]] == ["answer"]
         assert trace.cost_micro == trace.found["calls"][0]["cost"] > 0
         assert trace.found["notes"]["plan"]["reason"] == "preferred"

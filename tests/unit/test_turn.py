@@ -1,15 +1,18 @@
 """The pure turn: grounding, fail-over, stop, guards, budget."""
 
 import asyncio
+from dataclasses import replace
 
 import pytest
 
 from domain.conversation import TurnState
 from domain.errors import EngineFailed, QuotaExceeded, Unavailable
-from domain.metering import CallKind
+from domain.generation import Usage
+from domain.metering import CallKind, ModelCall
+from domain.retrieval.result import Retrieval, RetrievalRequest
 from domain.trace import TurnTrace
 from domain.turn import AnswerEnded, AnswerText, StopSignal, TurnInput, TurnPorts, run_turn
-from tests.fixtures.twins import TwinGenerator, TwinMeter, TwinPlanner, passage, turn_input, turn_ports
+from tests.fixtures.twins import TwinGenerator, TwinMeter, TwinPlanner, TwinRetriever, passage, turn_input, turn_ports
 
 LAMP = passage("The lamp costs 40 euros and ships in blue.")
 
@@ -152,6 +155,18 @@ async def test_every_attempt_is_recorded_and_the_answer_bears_their_sum() -> Non
         (CallKind.ANSWER, "second", 101),
     ]
     assert ended.usage == meter.used
+
+
+async def test_what_finding_costs_is_of_the_turn_also_when_nothing_was_found() -> None:
+    class Paid(TwinRetriever):
+        async def retrieve(self, request: RetrievalRequest) -> Retrieval:
+            call = ModelCall(CallKind.EMBEDDING, "", "their-model", Usage(embedded_tokens=7))
+            return replace(await super().retrieve(request), calls=(call,))
+
+    meter = TwinMeter()
+    ports = turn_ports(TwinGenerator({"first": ["x"]}), meter=meter)
+    _, ended = await outcome(turn_input(), replace(ports, retriever=Paid()))
+    assert ended.usage == meter.used == Usage(embedded_tokens=7)
 
 
 async def test_the_stages_are_timed() -> None:
