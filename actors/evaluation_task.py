@@ -25,6 +25,7 @@ from domain.metering import Meter
 from domain.placement import slot_of
 from domain.ports import Retriever
 from domain.prompt import Window
+from domain.retry_budget import RetryBudget
 from domain.turn import TurnPorts
 from pipelines.evaluate import EvaluationPorts, evaluate
 from storage.keys import Vault
@@ -80,27 +81,28 @@ async def _open_ports(settings: Settings, db: Database, stack: AsyncExitStack) -
     run_until_closed(stack, repeat("routers", planner.look, LOOK_SECONDS))
     table, generator = load_models(settings.models_file), StreamGenerator(pool)
     guard = await stack.enter_async_context(host_checks(settings))
+    retries = RetryBudget()
 
     def resolve_model(model: str) -> str:
         key = settings.default_model if model == "default" else model
-        table.model(key)
+        table.models_behind(key)
         return key
 
     def turn_ports(model: str, retriever: Retriever, meter: Meter) -> TurnPorts:
-        spec = table.model(model)
         counter = load_token_counter(settings, model)
         return TurnPorts(
             retriever=retriever,
             planner=planner,
             generator=generator,
             counter=counter,
-            window=Window(spec.context_tokens, spec.tokens_per_message, count_factor(counter)),
+            window=Window(*table.window(model), count_factor(counter)),
             guard=guard,
             meter=meter,
+            retries=retries,
         )
 
     def bounds(model: str) -> tuple[int, int]:
-        most = table.model(model).context_tokens * count_factor(load_token_counter(settings, model))
+        most = table.window(model)[0] * count_factor(load_token_counter(settings, model))
         return most, table.highest_price(model)
 
     async def address_of(tenant_id: TenantId) -> str:

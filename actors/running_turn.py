@@ -170,7 +170,7 @@ class RunningTurn:
                 if isinstance(event, AnswerText):
                     self.live.publish("token", text=event.text, n=event.tokens)
                 elif isinstance(event, StageReached):
-                    self.live.publish("status", stage=event.stage, prompt=event.prompt_tokens)
+                    self.live.publish("status", stage=event.stage, prompt=event.prompt_tokens, position=event.position)
                 else:
                     ended = event
                     self._may_stop = False

@@ -34,6 +34,7 @@ from domain.ids import SessionId, TenantId, TurnId
 from domain.metering import Meter
 from domain.placement import slot_of
 from domain.prompt import Window
+from domain.retry_budget import RetryBudget
 from domain.trace import TurnTrace
 from domain.turn import TurnPorts
 from storage.keys import Vault
@@ -75,6 +76,7 @@ class SessionHost:
         self._starting = asyncio.Lock()
         self._address = ""
         self._announcements = Announcements()
+        self._retries = RetryBudget()
 
     async def start(self) -> int | None:
         """Open pools, ports and the stream server; returns its slot, if it has one. Harmless when it runs."""
@@ -270,22 +272,22 @@ class SessionHost:
 
     def _resolve_model(self, model: str) -> str:
         key = self._settings.default_model if model == "default" else model
-        self._table.model(key)
+        self._table.models_behind(key)
         return key
 
     def _ports(self, model: str, meter: Meter, trace: TurnTrace) -> TurnPorts:
-        spec = self._table.model(model)
         counter = load_token_counter(self._settings, model)
         return TurnPorts(
             retriever=self._retriever,
             planner=self._planner,
             generator=self._generator,
             counter=counter,
-            window=Window(spec.context_tokens, spec.tokens_per_message, count_factor(counter)),
+            window=Window(*self._table.window(model), count_factor(counter)),
             guard=self._guard,
             meter=meter,
             trace=trace,
             answers=self._answers,
+            retries=self._retries,
         )
 
     async def _passivate(self) -> None:

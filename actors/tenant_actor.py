@@ -250,7 +250,8 @@ class TenantActor:
         model = parts.resolve_model(stored.config.model)
         asked = stored.config, model, stored.question, stored.history, stored.knowledge
         cache = kept_answers_for(self.tenant_id, stored, model)
-        turn = TurnInput(stored.id, self.tenant_id, stored.chatbot_id, *asked, cache)
+        whose = str(stored.session_id), self.allowance.plan.key
+        turn = TurnInput(stored.id, self.tenant_id, stored.chatbot_id, *asked, cache, *whose)
         outcome = None if earlier is None else outcome_of(earlier, model, parts.restart_orphans)
         running = RunningTurn(parts.tools, turn, live, ticket, self.allowance, stored.visitor_id)
         self._running[stored.session_id] = running

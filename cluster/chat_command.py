@@ -22,7 +22,12 @@ HTTP_SECONDS = 30.0
 HELP = (
     "/new begins another session, /regenerate asks for another answer, /up and /down rate it, /quit ends. Ctrl-C stops."
 )
-_STAGES = {"queued": "in the queue", "retrieving": "reading the documents…", "generating": "writing…"}
+_STAGES = {
+    "queued": "in the queue",
+    "retrieving": "reading the documents…",
+    "starting": "starting the language model…",
+    "generating": "writing…",
+}
 _Result = TypeVar("_Result")
 
 

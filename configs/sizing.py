@@ -10,6 +10,8 @@ from pydantic import Field, model_validator
 
 from configs.tables import HERE, EngineSpec, Table
 
+GENERATIONS_POLICY = "deployments.llm.scaling:replicas_for_generations"
+"""Where Serve finds what scales engines."""
 Profile = Literal["local", "kubernetes", "test"]
 GROUP_LABEL = "loquent.dev/group"
 """The node label that names a worker group; `ray-cluster.yaml` sets it on the groups."""
@@ -31,12 +33,21 @@ class Autoscaling(Table):
     target_ongoing_requests: float = Field(gt=0)
     upscale_delay_s: float = Field(10, ge=0)
     downscale_delay_s: float = Field(300, ge=0)
+    counts: Literal["requests", "generations"] = "requests"
+    """What `target_ongoing_requests` is of: Serve's own requests, or the generations that an engine reports."""
 
     @model_validator(mode="after")
     def _ordered(self) -> Self:
         if self.max_replicas < self.min_replicas:
             raise ValueError("max_replicas is less than min_replicas")
         return self
+
+    def options(self) -> dict[str, Any]:
+        """The fields of Serve's `AutoscalingConfig`."""
+        fields = self.model_dump(exclude={"counts"})
+        if self.counts == "generations":
+            fields["policy"] = {"policy_function": GENERATIONS_POLICY}
+        return fields
 
 
 class DeploymentSizing(Placed):
@@ -84,7 +95,7 @@ class DeploymentSizing(Placed):
             "ray_actor_options": actor,
         }
         if self.autoscaling is not None:
-            options["autoscaling_config"] = self.autoscaling.model_dump()
+            options["autoscaling_config"] = self.autoscaling.options()
         else:
             options["num_replicas"] = self.num_replicas
         if self.max_replicas_per_node is not None:

@@ -9,6 +9,7 @@ from typing import Literal, Self
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+from domain.difficulty import THRESHOLD
 from domain.errors import InvalidInput
 from domain.metering import CallKind, ModelCall
 from domain.plans import Plan
@@ -23,13 +24,17 @@ class Table(BaseModel):
 
 
 class EngineSpec(Table):
-    kind: Literal["vllm", "llamacpp", "openai", "anthropic", "scripted"]
+    kind: Literal["vllm", "llamacpp", "openai", "azure", "anthropic", "scripted"]
     options: dict[str, str | int | float | bool] = {}
     """What the engine takes beside the model: base URL, arguments of vLLM, a script; each engine's module lists it."""
     max_running: int = Field(32, ge=1, le=4_096)
     """Generations at the same time per replica."""
     max_queued: int = Field(128, ge=0)
     """Generations that may wait for a place; one more is refused as rate limited."""
+    queue_seconds: float = Field(30.0, gt=0, le=600)
+    """How long one may wait for it."""
+    first_token_seconds: float | None = Field(None, gt=0, le=600)
+    """How long it may then say nothing before another engine is tried: 30 at a provider, 120 for weights of our own."""
 
     @property
     def local(self) -> bool:
@@ -39,7 +44,11 @@ class EngineSpec(Table):
     @property
     def paid(self) -> bool:
         """Whether somebody else runs it, and may ask money for it."""
-        return self.kind in ("openai", "anthropic")
+        return self.kind in ("openai", "azure", "anthropic")
+
+    @property
+    def patience_seconds(self) -> float:
+        return self.first_token_seconds or (120.0 if self.local else 30.0)
 
 
 class ModelSpec(Table):
@@ -54,12 +63,37 @@ class ModelSpec(Table):
     context_tokens: int = Field(ge=256)
     tokens_per_message: int = Field(4, ge=0)
     """What the chat template adds around each message."""
+    hedge_after_ms: int | None = Field(None, ge=1, le=60_000)
+    """When a second replica or engine is asked as well because the first says nothing yet; unset: never."""
     price_micro_per_token: Price | None = None
     """In millionths of the currency unit per token; unset, it costs nothing, which a provider's model has to say."""
 
     @property
     def price(self) -> Price:
         return self.price_micro_per_token or FREE
+
+
+class RouteSpec(Table):
+    """A name that stands for several models: each question goes to one by its difficulty, and to others when that is
+    away."""
+
+    simple: str
+    """The model for easy questions."""
+    hard: str
+    """The model for hard ones."""
+    others: tuple[str, ...] = ()
+    """Models that are asked when neither can answer."""
+    threshold: float = Field(THRESHOLD, ge=0, le=1)
+    """From this difficulty on a question is a hard one, see `domain.difficulty`."""
+    hard_plans: tuple[str, ...] | None = None
+    """The plans whose questions may go to `hard`; those of all when unset."""
+    hedge_after_ms: int | None = Field(None, ge=1, le=60_000)
+    """When a second engine is asked as well because the first says nothing yet; unset: that of the model."""
+
+    @property
+    def models(self) -> tuple[str, ...]:
+        """All of them, each once."""
+        return tuple(dict.fromkeys((self.simple, self.hard, *self.others)))
 
 
 class EmbeddingPrice(Table):
@@ -81,6 +115,8 @@ class EmbeddingPrice(Table):
 class ModelTable(Table):
     engines: dict[str, EngineSpec]
     models: dict[str, ModelSpec]
+    routes: dict[str, RouteSpec] = {}
+    """Names that a bot can use as it uses a model's."""
     embeddings: dict[str, EmbeddingPrice] = {}
     """By the name of the setting `embedding_model`, or of the provider's own; others cost nothing."""
     cache_hit_micro: int = Field(0, ge=0, le=1_000_000_000)
@@ -99,6 +135,11 @@ class ModelTable(Table):
                         f"model {key!r} needs price_micro_per_token, because the engine {name!r} is a provider; "
                         "write 0 for a server of your own"
                     )
+        for name, route in self.routes.items():
+            if name in self.models or name == "default":
+                raise ValueError(f"route {name!r} has the name of a model")
+            if absent := [key for key in route.models if key not in self.models]:
+                raise ValueError(f"route {name!r} names the model {absent[0]!r}, which does not exist")
         for name, engine in self.engines.items():
             loads = {(spec.weights, spec.context_tokens) for spec in self.models_of(name).values()}
             if engine.local and len(loads) > 1:
@@ -128,10 +169,21 @@ class ModelTable(Table):
         """The most that a million tokens of the model can cost, in micro-units."""
         return self._price_of(model).highest
 
-    def _price_of(self, model: str) -> Price:
-        if model in self.models:
-            return self.models[model].price
-        return max((spec.price for spec in self.models.values()), key=lambda price: price.highest, default=FREE)
+    def _price_of(self, name: str) -> Price:
+        """The dearest behind the name; of all models where it is not known."""
+        route = self.routes.get(name)
+        keys = route.models if route else (name,) if name in self.models else tuple(self.models)
+        return max((self.models[key].price for key in keys), key=lambda price: price.highest, default=FREE)
+
+    def models_behind(self, name: str) -> dict[str, ModelSpec]:
+        """The models that a model's or a route's name stands for. Raises InvalidInput for an unknown name."""
+        route = self.routes.get(name)
+        return {key: self.model(key) for key in (route.models if route else (name,))}
+
+    def window(self, name: str) -> tuple[int, int]:
+        """The context, and what the template adds per message, that every model behind the name can do with."""
+        specs = self.models_behind(name).values()
+        return min(spec.context_tokens for spec in specs), max(spec.tokens_per_message for spec in specs)
 
     def model(self, key: str) -> ModelSpec:
         """Raise InvalidInput for a name that the table does not have."""

@@ -40,7 +40,9 @@ class ChatbotConfig(BaseModel):
     persona: Text = Field("", max_length=2_000)
     tone: Text = Field("friendly", max_length=200)
     model: str = Field(
-        "default", pattern=r"^[a-zA-Z0-9][a-zA-Z0-9._:/-]{0,99}$", description="A key of configs/models.yaml."
+        "default",
+        pattern=r"^[a-zA-Z0-9][a-zA-Z0-9._:/-]{0,99}$",
+        description="A model or a route of configs/models.yaml.",
     )
     temperature: float = Field(0.0, ge=0.0, le=2.0)
     max_tokens: int = Field(256, ge=1, le=4_096)

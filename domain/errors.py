@@ -9,7 +9,8 @@ AppError
 ├── UnsupportedMedia 415      ├── Unprocessable 422         │   ├── TurnRunning
 ├── RateLimited 429           ├── EngineFailed 502          │   ├── TurnNotRunning
 ├── Unavailable 503           │                             │   ├── SessionClosed
-│   └── StorageFull           │                             │   └── StaleEpoch
+│   ├── ModelStarting         │                             │   └── StaleEpoch
+│   └── StorageFull           │
 └── Unreadable 410            │
     └── Erased                │
 Below Forbidden: WrongCode, MfaEnrolmentRequired, TenantSuspended.
@@ -134,6 +135,10 @@ class EngineFailed(AppError):
 
 class Unavailable(AppError):
     status, code, default = 503, "unavailable", "The service is not available at the moment; try again."
+
+
+class ModelStarting(Unavailable):
+    code, default = "model_starting", "The language model is starting; try again in a minute."
 
 
 class StorageFull(Unavailable):

@@ -4,6 +4,8 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
 
+from domain.ids import TenantId
+
 
 class FinishReason(StrEnum):
     STOP = "stop"
@@ -63,6 +65,8 @@ class Delta:
     """How many completion tokens this delta carries."""
     finish: FinishReason | None = None
     usage: Usage | None = None
+    queued: int | None = None
+    """Nothing was said yet: the place in the engine's queue, 1 is next, or 0 when the generation begins."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,6 +78,30 @@ class EngineTarget:
     model: str
     address: str
     """`host:port` of the replica's stream server."""
+    first_token_seconds: float = 120.0
+    """How long it may say nothing, from when it has a place for the generation."""
+    queue_seconds: float = 30.0
+    """How long the generation may wait for its place."""
+
+
+@dataclass(frozen=True, slots=True)
+class PlanRequest:
+    """What the router decides by."""
+
+    tenant_id: TenantId
+    model: str
+    """A model or a route of configs/models.yaml."""
+    prompt_tokens: int
+    max_tokens: int = 1
+    """The longest that the answer may become."""
+    session_id: str = ""
+    """Turns of one session stay with one replica where that costs nothing, for its prefix cache; empty: anywhere."""
+    plan: str = ""
+    """The key of the tenant's plan."""
+    difficulty: float = 0.0
+    """See `domain.difficulty`, 0 to 1."""
+    signals: tuple[str, ...] = ()
+    """What makes the question difficult, in a word or two each."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,3 +111,6 @@ class Plan:
     targets: tuple[EngineTarget, ...]
     reason: str
     detail: dict[str, Any] = field(default_factory=dict)
+    """What was weighed, as plain data for a trace."""
+    hedge_after_seconds: float | None = None
+    """When the second target is asked as well while the first says nothing; None: never."""

@@ -1,9 +1,20 @@
 """Plans, generation requests and deltas as plain data, as they travel between processes."""
 
 from typing import Any
+from uuid import UUID
 
 from domain.errors import InvalidInput
-from domain.generation import Delta, EngineTarget, FinishReason, GenerationRequest, Plan, PromptMessage, Usage
+from domain.generation import (
+    Delta,
+    EngineTarget,
+    FinishReason,
+    GenerationRequest,
+    Plan,
+    PlanRequest,
+    PromptMessage,
+    Usage,
+)
+from domain.ids import TenantId
 
 _ROLES = frozenset({"system", "user", "assistant"})
 
@@ -41,8 +52,11 @@ def decode_request(payload: Any) -> GenerationRequest:
 
 
 def encode_delta(delta: Delta) -> dict[str, Any]:
-    """`t` text, `n` tokens, and on the last one `f` finish reason and `u` [prompt, completion, cached]."""
+    """`t` text, `n` tokens, and on the last one `f` finish reason and `u` [prompt, completion, cached]; `q` while it
+    waits for a place."""
     item: dict[str, Any] = {"t": delta.text, "n": delta.tokens}
+    if delta.queued is not None:
+        item["q"] = delta.queued
     if delta.finish is not None:
         usage = delta.usage or Usage()
         item["f"] = delta.finish.value
@@ -52,17 +66,52 @@ def encode_delta(delta: Delta) -> dict[str, Any]:
 
 def decode_delta(item: dict[str, Any]) -> Delta:
     if "f" not in item:
-        return Delta(item["t"], item["n"])
+        return Delta(item["t"], item["n"], queued=item.get("q"))
     return Delta(item["t"], item["n"], FinishReason(item["f"]), Usage(*item["u"]))
+
+
+def encode_plan_request(request: PlanRequest) -> list[Any]:
+    return [
+        str(request.tenant_id),
+        request.model,
+        request.prompt_tokens,
+        request.max_tokens,
+        request.session_id,
+        request.plan,
+        request.difficulty,
+        list(request.signals),
+    ]
+
+
+def decode_plan_request(payload: Any) -> PlanRequest:
+    """Raises InvalidInput when the payload has another shape."""
+    try:
+        tenant_id, model, prompt_tokens, max_tokens, session_id, plan, difficulty, signals = payload
+        return PlanRequest(
+            TenantId(UUID(tenant_id)),
+            str(model),
+            int(prompt_tokens),
+            int(max_tokens),
+            str(session_id),
+            str(plan),
+            float(difficulty),
+            tuple(str(signal) for signal in signals),
+        )
+    except (TypeError, ValueError, AttributeError):
+        raise InvalidInput("The request for a plan has the wrong shape.") from None
 
 
 def encode_plan(plan: Plan) -> dict[str, Any]:
     return {
-        "targets": [[target.engine, target.model, target.address] for target in plan.targets],
+        "targets": [
+            [one.engine, one.model, one.address, one.first_token_seconds, one.queue_seconds] for one in plan.targets
+        ],
         "reason": plan.reason,
         "detail": plan.detail,
+        "hedge": plan.hedge_after_seconds,
     }
 
 
 def decode_plan(item: dict[str, Any]) -> Plan:
-    return Plan(tuple(EngineTarget(*target) for target in item["targets"]), item["reason"], item["detail"])
+    targets = tuple(EngineTarget(*target) for target in item["targets"])
+    return Plan(targets, item["reason"], item["detail"], item["hedge"])

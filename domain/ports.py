@@ -6,7 +6,7 @@ from typing import Protocol
 from domain.caching.scope import CacheHit, CacheScope, KeptAnswer
 from domain.document_filter import DocumentFilter
 from domain.documents import Passage
-from domain.generation import Delta, EngineTarget, GenerationRequest, Plan
+from domain.generation import Delta, EngineTarget, GenerationRequest, Plan, PlanRequest
 from domain.ids import ChatbotId, DocumentId, TenantId
 from domain.mail import Mail
 from domain.retrieval.result import Candidates, ChunkKey, ChunkQuery, Retrieval, RetrievalRequest
@@ -41,11 +41,16 @@ class Reranker(Protocol):
 
 
 class Planner(Protocol):
-    async def plan(self, tenant_id: TenantId, model: str, prompt_tokens: int) -> Plan:
-        """Engines to try in order. Raises Unavailable when no engine is healthy, InvalidInput for an unknown model."""
+    async def plan(self, request: PlanRequest) -> Plan:
+        """Engines to try in order.
 
-    async def report(self, target: EngineTarget, ok: bool) -> None:
-        """Tell the router how an attempt ended, for its breakers."""
+        Raises InvalidInput for an unknown model or a prompt that cannot fit, ModelStarting while the model is being
+        loaded, RateLimited while its provider takes nothing, Unavailable when no engine is healthy.
+        """
+
+    async def report(self, target: EngineTarget, ok: bool | None, ttft: float | None = None) -> None:
+        """Tell the router how an attempt ended, for its breakers, and the seconds to its first token; None says that
+        it was given up for a quicker one."""
 
 
 class AnswerCache(Protocol):

@@ -27,6 +27,15 @@ class Candidate:
     max_running: int
     max_queued: int
     breaker: BreakerState
+    model: str = ""
+    tier: int = 0
+    """Position of the model among those that may answer; 0 is the one that was chosen for the question."""
+    failing: float = 0.0
+    """The part of its recent attempts that failed, 0 to 1."""
+    ttft: float | None = None
+    """Seconds to its first token, of late; None where nobody knows."""
+    limited_seconds: float = 0.0
+    """For how long its provider takes nothing more of this model."""
 
     @property
     def load(self) -> float:

@@ -6,26 +6,30 @@ from contextlib import aclosing
 from dataclasses import dataclass, field, replace
 from hashlib import sha256
 
+from domain.attempt_lane import Waiting
+from domain.attempts import Attempts
 from domain.caching.looking_up import look_up
 from domain.caching.nothing import NothingKept
 from domain.caching.scope import CacheHit, CacheScope, Match
 from domain.chatbot import ChatbotConfig
 from domain.citing import cite
 from domain.conversation import Citation, TurnState
+from domain.difficulty import difficulty_of
 from domain.documents import Passage
-from domain.errors import AppError, EngineFailed, Unavailable
-from domain.generation import Delta, EngineTarget, GenerationRequest, PromptMessage, Usage
+from domain.errors import AppError, EngineFailed
+from domain.generation import Delta, GenerationRequest, PlanRequest, PromptMessage, Usage
 from domain.guarding.chain import GuardChain
 from domain.guarding.checks import Checks
 from domain.guarding.output import OutputGuard
 from domain.guarding.report import GuardReport
 from domain.ids import ChatbotId, TenantId, TurnId
 from domain.knowledge import FIRST, Knowledge
-from domain.metering import CallKind, Meter, ModelCall
+from domain.metering import Meter
 from domain.ports import AnswerCache, Generator, Planner, Retriever, TokenCounter
 from domain.prompt import Prompt, Window, fit_prompt, system_text
 from domain.retrieval.configuration import Grounding
-from domain.retrieval.result import RetrievalRequest
+from domain.retrieval.result import Retrieval, RetrievalRequest
+from domain.retry_budget import RetryBudget
 from domain.trace import TurnTrace
 
 SHORTEST_ANSWER = 64
@@ -39,13 +43,16 @@ class TurnInput:
     chatbot_id: ChatbotId
     config: ChatbotConfig
     model: str
-    """A key of configs/models.yaml; never `default`."""
+    """A model or a route of configs/models.yaml; never `default`."""
     question: str
     history: tuple[PromptMessage, ...]
     knowledge: Knowledge = FIRST
     """The generation that was live when the question came."""
     cache: CacheScope | None = None
     """Where an answer may be kept for the question, None where it has to be a new one."""
+    session_id: str = ""
+    plan: str = ""
+    """The key of the tenant's plan."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +67,8 @@ class TurnPorts:
     """Asked before each call of a model, and told of it after."""
     trace: TurnTrace = field(default_factory=TurnTrace)
     answers: AnswerCache = field(default_factory=NothingKept)
+    retries: RetryBudget = field(default_factory=RetryBudget)
+    """One for all turns of a process."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,6 +76,8 @@ class StageReached:
     stage: str
     prompt_tokens: int = 0
     """Of the prompt that the generation begins with."""
+    position: int | None = None
+    """While `queued`: the place in the engine's queue, 1 is next."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,13 +120,10 @@ class _Progress:
 
     answer: str = ""
     """What was shown of it."""
-    received: bool = False
-    """Whether an engine has said anything; a check may still hold it back."""
     passages: tuple[Passage, ...] = ()
-    usage: Usage = field(default_factory=Usage)
-    """Of the attempt that runs, or ran last."""
-    model: str = ""
+    attempts: Attempts | None = None
     reason: str = ""
+    """Of an answer that did not come from a model; else the attempts say it."""
     hit: CacheHit | None = None
     """The kept answer that is given."""
 
@@ -128,7 +136,7 @@ async def run_turn(
     What the checks find is added to `report`, also when the turn fails; the answer is what was shown, to the letter.
     Raises AppError when there is no answer to keep: QuotaExceeded, Unavailable, EngineFailed, Unprocessable.
     """
-    progress = _Progress(model=turn.model)
+    progress = _Progress()
     report = GuardReport() if report is None else report
     state = TurnState.COMPLETED
     try:
@@ -150,10 +158,15 @@ async def run_turn(
     if state is TurnState.COMPLETED and not progress.answer.strip():
         progress.answer = turn.config.no_answer
         yield AnswerText(progress.answer)
-    hit = progress.hit
+    hit, attempts = progress.hit, progress.attempts
+    model, reason = turn.model, progress.reason
+    if hit is not None:
+        model = hit.kept.model
+    elif attempts is not None:
+        model, reason = attempts.model, reason or attempts.reason
     citations = hit.kept.citations if hit else tuple(cite(turn.question, progress.answer, progress.passages))
-    how = ports.meter.used, progress.reason, report, hit.match if hit else None
-    yield AnswerEnded(state, progress.answer, citations, progress.model, *how)
+    how = ports.meter.used, reason, report, hit.match if hit else None
+    yield AnswerEnded(state, progress.answer, citations, model, *how)
 
 
 async def _answer(
@@ -168,7 +181,7 @@ async def _answer(
         return
     cache = turn.cache if report.verdict is None else None
     if (hit := await look_up(cache, question, ports.answers, ports.meter, ports.trace)) is not None:
-        progress.hit, progress.reason, progress.model = hit, hit.reason, hit.kept.model
+        progress.hit, progress.reason = hit, hit.reason
         progress.answer = hit.kept.answer
         yield AnswerText(progress.answer)
         return
@@ -196,20 +209,28 @@ async def _answer(
     yield StageReached("generating", prompt.tokens)
     guard = OutputGuard(chain, system_text(turn.config))
     try:
-        async for event in _shown(turn, ports, prompt, progress, guard):
+        progress.attempts = Attempts(ports, turn.model, most_prompt)
+        generation = GenerationRequest(
+            str(turn.turn_id), turn.model, prompt.messages, prompt.max_tokens, turn.config.temperature
+        )
+        deltas = progress.attempts.stream(_plan_request(turn, prompt, found), generation)
+        async for event in _shown(deltas, ports.trace, progress, guard):
             yield event
     finally:
         guard.close()
 
 
 async def _shown(
-    turn: TurnInput, ports: TurnPorts, prompt: Prompt, progress: _Progress, guard: OutputGuard
-) -> AsyncGenerator[AnswerText, None]:
+    deltas: AsyncGenerator[Delta | Waiting, None], trace: TurnTrace, progress: _Progress, guard: OutputGuard
+) -> AsyncGenerator[AnswerText | StageReached, None]:
     """What the checks let through, as soon as they do."""
     tokens = 0
-    async with aclosing(_generate(turn, ports, prompt, progress)) as deltas:
+    async with aclosing(deltas):
         async for delta in deltas:
-            ports.trace.mark("first_text")
+            if isinstance(delta, Waiting):
+                yield StageReached(delta.stage, position=delta.position)
+                continue
+            trace.mark("first_text")
             text = guard.feed(delta.text)
             tokens += delta.tokens
             if guard.refusal is not None:
@@ -232,60 +253,15 @@ def _mark_of(turn_id: TurnId) -> str:
     return sha256(turn_id.bytes).hexdigest()[:16]
 
 
-async def _generate(
-    turn: TurnInput, ports: TurnPorts, prompt: Prompt, progress: _Progress
-) -> AsyncGenerator[Delta, None]:
-    """Text of the first engine that answers; engines that fail before their first text are passed over."""
-    with ports.trace.stage("plan"):
-        plan = await ports.planner.plan(turn.tenant_id, turn.model, prompt.tokens)
-    progress.reason = plan.reason
-    targets = [[target.engine, target.model] for target in plan.targets]
-    ports.trace.note("plan", {"reason": plan.reason, "targets": targets, **plan.detail})
-    failure: AppError = Unavailable("No language model is available at the moment; try again.")
-    for target in plan.targets:
-        progress.model = target.model
-        progress.usage = Usage(prompt_tokens=prompt.tokens)
-        request = GenerationRequest(
-            id=str(turn.turn_id),
-            model=target.model,
-            messages=prompt.messages,
-            max_tokens=prompt.max_tokens,
-            temperature=turn.config.temperature,
-        )
-        kind = CallKind.ANSWER
-        try:
-            async with aclosing(_stream(ports.generator, target, request, progress)) as deltas:
-                async for delta in deltas:
-                    yield delta
-        except (EngineFailed, Unavailable) as error:
-            if not progress.received:
-                kind = CallKind.RETRY
-            await ports.planner.report(target, ok=False)
-            failure = error
-            if progress.received:
-                raise
-            continue
-        except AppError:
-            kind = CallKind.RETRY
-            raise
-        finally:
-            # An engine that failed without a word reports no use; one that was stopped has read the prompt.
-            used = Usage() if kind is CallKind.RETRY else progress.usage
-            ports.meter.record(ModelCall(kind, target.engine, target.model, used))
-        await ports.planner.report(target, ok=True)
-        return
-    raise failure
-
-
-async def _stream(
-    generator: Generator, target: EngineTarget, request: GenerationRequest, progress: _Progress
-) -> AsyncGenerator[Delta, None]:
-    """Deltas with text as they come; `progress.usage` is the engine's own at the end, and our count until then."""
-    tokens = 0
-    async with aclosing(generator.generate(target, request)) as deltas:
-        async for delta in deltas:
-            tokens += delta.tokens
-            progress.usage = delta.usage or Usage(progress.usage.prompt_tokens, tokens)
-            if delta.text:
-                progress.received = True
-                yield delta
+def _plan_request(turn: TurnInput, prompt: Prompt, retrieval: Retrieval) -> PlanRequest:
+    difficulty = difficulty_of(turn.question, retrieval.relevance)
+    return PlanRequest(
+        turn.tenant_id,
+        turn.model,
+        prompt.tokens,
+        prompt.max_tokens,
+        session_id=turn.session_id,
+        plan=turn.plan,
+        difficulty=difficulty.score,
+        signals=difficulty.signals,
+    )

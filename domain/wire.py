@@ -130,9 +130,9 @@ class TurnFrame(Frame):
 
 class StatusFrame(TurnFrame):
     type: Literal["status"] = "status"
-    stage: Literal["queued", "retrieving", "generating"]
+    stage: Literal["queued", "retrieving", "starting", "generating"]
     position: int | None = None
-    """While `queued`: the turn's place in the tenant's queue, 1 is next."""
+    """While `queued`: the turn's place in the queue of its tenant, or of the engine, 1 is next; null when unknown."""
 
 
 class TokenFrame(TurnFrame):

@@ -200,6 +200,7 @@ class _Run:
             question.question,
             _history(question),
             self._knowledge,
+            session_id=str(self._claim.id),
         )
         stop = self._stop = StopSignal()
         most, price = ports.bounds(model)

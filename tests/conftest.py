@@ -20,6 +20,7 @@ pytest_plugins = [
     "tests.fixtures.mail",
     "tests.fixtures.platform",
     "tests.fixtures.provider",
+    "tests.fixtures.provider_engines",
     "tests.fixtures.ray",
     "tests.fixtures.scripted_pipeline",
     "tests.fixtures.second_factor",

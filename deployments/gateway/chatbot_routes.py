@@ -43,7 +43,8 @@ def merged_config(services: GatewayServices, present: ChatbotConfig, change: dic
         config = ChatbotConfig.model_validate(fields)
     except ValidationError as error:
         raise RequestValidationError(error.errors()) from None
-    if config.model != "default" and config.model not in load_models(services.settings.models_file).models:
+    table = load_models(services.settings.models_file)
+    if config.model != "default" and config.model not in table.models and config.model not in table.routes:
         message = f"there is no model named {config.model!r}"
         raise RequestValidationError([{"loc": ("model",), "msg": message, "type": "value_error"}])
     if config.chunking != present.chunking:

@@ -6,6 +6,7 @@ from importlib.util import find_spec
 from configs.settings import Settings
 from configs.tables import EngineSpec, ModelTable
 from deployments.llm.engines.protocol import Engine
+from deployments.llm.provider_limits import ProviderLimits
 from domain.errors import InvalidInput
 from storage.models.store import is_local, resolve_gguf
 
@@ -34,6 +35,9 @@ def _usable(settings: Settings, table: ModelTable, name: str, spec: EngineSpec, 
         return False
     if spec.kind == "openai":
         return bool(spec.options.get("base_url") or settings.openai_base_url or settings.openai_api_key)
+    if spec.kind == "azure":
+        endpoint = spec.options.get("base_url") or settings.azure_openai_endpoint
+        return bool(endpoint and settings.azure_openai_api_key)
     if spec.kind == "anthropic":
         return bool(spec.options.get("base_url") or settings.anthropic_base_url or settings.anthropic_api_key)
     if spec.kind == "scripted":
@@ -50,8 +54,11 @@ def needs_no_network(table: ModelTable, name: str) -> bool:
     return all(is_local(spec.weights) for spec in table.models_of(name).values() if spec.weights)
 
 
-def build_engine(settings: Settings, table: ModelTable, name: str) -> Engine:
-    """The engine of that name, not yet open; only its own library is imported, and that when it opens."""
+def build_engine(settings: Settings, table: ModelTable, name: str, limits: ProviderLimits | None = None) -> Engine:
+    """The engine of that name, not yet open; only its own library is imported, and that when it opens.
+
+    A provider's tells `limits` what it learns of them.
+    """
     spec = table.engines.get(name)
     if spec is None:
         raise InvalidInput(f"There is no engine named {name!r}.")
@@ -62,14 +69,14 @@ def build_engine(settings: Settings, table: ModelTable, name: str) -> Engine:
         return ScriptedEngine(spec)
     if not models:
         raise InvalidInput(f"No model names the engine {name!r}.")
-    if spec.kind == "openai":
+    if spec.kind in ("openai", "azure"):
         from deployments.llm.engines.openai import OpenAiEngine
 
-        return OpenAiEngine(settings, name, spec, models)
+        return OpenAiEngine(settings, name, spec, models, limits)
     if spec.kind == "anthropic":
         from deployments.llm.engines.anthropic import AnthropicEngine
 
-        return AnthropicEngine(settings, name, spec, models)
+        return AnthropicEngine(settings, name, spec, models, limits)
     model = next(iter(models.values()))
     if spec.kind == "vllm":
         from deployments.llm.engines.vllm import VllmEngine

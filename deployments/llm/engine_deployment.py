@@ -17,8 +17,10 @@ from actors.streams import StreamServer
 from configs.settings import Settings
 from configs.tables import load_models
 from deployments.llm.admission import Admission
+from deployments.llm.announced import SERVICE, STARTING
 from deployments.llm.catalog import build_engine
 from deployments.llm.coalescing import coalesced, window_of
+from deployments.llm.provider_limits import ProviderLimits
 from domain.errors import InvalidInput, Unavailable
 from domain.generation import Delta, GenerationRequest
 from domain.generation_codec import decode_request, encode_delta
@@ -27,8 +29,11 @@ from storage.redis.registry import Endpoint, EndpointRegistry
 
 log = structlog.get_logger(__name__)
 
-SERVICE = "engine"
+STARTING_SECONDS = 300.0
+"""How long that is believed of one that says nothing more."""
 HEARTBEAT_SECONDS = 1.0
+CHANGE_SECONDS = 0.02
+"""Changes of limits within this time are announced together."""
 HEALTH_SECONDS = 5.0
 """Longest that the engine may take to say that it is well."""
 
@@ -56,11 +61,12 @@ class LlmEngine:
         self._server: StreamServer | None = None
         self._redis = connect_redis(settings.redis_url)
         self._registry = EndpointRegistry(self._redis)
-        self._engine = build_engine(settings, table, engine)
+        self._limits = ProviderLimits()
+        self._engine = build_engine(settings, table, engine, self._limits)
         self._closed = False
         try:
-            await self._engine.open()
             self._host = stream_host(settings)
+            await self._open_engine()
             self._server = await StreamServer.open(
                 {"generate": self.generate}, secret=settings.secret_key.get_secret_value(), host=self._host
             )
@@ -78,9 +84,13 @@ class LlmEngine:
             raise InvalidInput(f"The engine does not serve a model named {request.model!r}.")
         if not self._alive:
             raise Unavailable("The language model is restarting; try again.")
-        async with self._admission.place(), aclosing(self._deltas(request)) as deltas:
-            async for delta in deltas:
-                yield encode_delta(delta)
+        with self._admission.place() as place:
+            async with aclosing(place.waiting(self._spec.queue_seconds)) as positions:
+                async for position in positions:
+                    yield encode_delta(Delta(queued=position))
+            async with aclosing(self._deltas(request)) as deltas:
+                async for delta in deltas:
+                    yield encode_delta(delta)
 
     def _deltas(self, request: GenerationRequest) -> AsyncGenerator[Delta, None]:
         return coalesced(self._engine.generate(request), lambda: window_of(self._admission.running))
@@ -89,6 +99,10 @@ class LlmEngine:
         """Called by Serve, which replaces the replica when this raises."""
         if not await self._healthy():
             raise RuntimeError(f"the engine {self._name} is dead")
+
+    def record_autoscaling_stats(self) -> dict[str, float]:
+        """Asked by Serve, for `deployments.llm.scaling`."""
+        return {"running": float(self._admission.running), "queued": float(self._admission.queued)}
 
     async def state(self) -> dict[str, Any]:
         """`engine`, `models`, `running` and `queued`, as announced."""
@@ -114,6 +128,18 @@ class LlmEngine:
         """Serve awaits what this returns when the replica stops; the garbage collector calls it once more."""
         return None if self._closed else self.close()
 
+    async def _open_engine(self) -> None:
+        """Open it, and let the router know for how long that may take: turns wait for a model that starts."""
+        state = {"engine": self._name, "models": list(self._models)}
+        with contextlib.suppress(RedisError, OSError):
+            # Loading a model can hold the event loop, so that nothing could be said again meanwhile.
+            await self._registry.announce(Endpoint(STARTING, self._instance, self._host, state), STARTING_SECONDS)
+        try:
+            await self._engine.open()
+        finally:
+            with contextlib.suppress(RedisError, OSError):
+                await self._registry.withdraw(STARTING, self._instance)
+
     async def _healthy(self) -> bool:
         try:
             async with asyncio.timeout(HEALTH_SECONDS):
@@ -122,16 +148,21 @@ class LlmEngine:
             return False
 
     async def _beat(self) -> None:
-        """Announce on a fixed grid; a dead engine withdraws at once and comes back when it is well again."""
+        """Announce on a fixed grid, and at once what a provider has said of its limits; a dead engine withdraws at
+        once and comes back when it is well again."""
         loop = asyncio.get_running_loop()
         due = loop.time()
         while True:
             due = max(due + HEARTBEAT_SECONDS, loop.time())
-            await asyncio.sleep(due - loop.time())
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout_at(due):
+                    await self._limits.changed.wait()
+                await asyncio.sleep(CHANGE_SECONDS)
+            self._limits.changed.clear()
             try:
                 async with asyncio.timeout(HEALTH_SECONDS + HEARTBEAT_SECONDS):
                     self._alive = await self._healthy()
-                    if self._alive:
+                    if self._alive and await self._engine.reachable():
                         await self._announce()
                     else:
                         await self._registry.withdraw(SERVICE, self._instance)
@@ -150,7 +181,7 @@ class LlmEngine:
             "models": list(self._models),
             "running": self._admission.running,
             "queued": self._admission.queued,
-        }
+        } | ({"limited": limited} if (limited := self._limits.remaining()) else {})
 
 
 def _replica_id() -> str:

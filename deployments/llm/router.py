@@ -3,24 +3,29 @@
 import asyncio
 import time
 from collections import Counter
-from typing import Any
+from typing import Any, NoReturn
 
 import structlog
 from redis.exceptions import RedisError
 
 from configs.settings import Settings
-from configs.tables import ModelSpec, load_models
+from configs.tables import load_models
+from deployments.llm.announced import SERVICE, STARTING
 from deployments.llm.breaker import BreakerBoard
+from deployments.llm.history import History
+from deployments.llm.model_choice import choose_models
+from deployments.llm.plan_reason import described, reason_of
 from deployments.llm.policy import order_candidates
-from domain.errors import InvalidInput, Unavailable
-from domain.generation import EngineTarget, Plan
+from domain.errors import InvalidInput, ModelStarting, RateLimited, Unavailable
+from domain.generation import EngineTarget, Plan, PlanRequest
 from domain.routing import BreakerState, Candidate
 from storage.redis.client import connect_redis
 from storage.redis.registry import Endpoint, EndpointRegistry
 
 log = structlog.get_logger(__name__)
 
-SERVICE = "engine"
+SHOWN_CANDIDATES = 16
+"""In the details of a plan."""
 FRESH_SECONDS = 0.5
 STALE_SECONDS = 60.0
 """How long the last list of engines is used while Redis does not answer; engines that are gone are passed over."""
@@ -40,41 +45,64 @@ class LlmRouter:
         self._redis = connect_redis(settings.redis_url)
         self._registry = EndpointRegistry(self._redis)
         self._breakers = BreakerBoard()
+        self._history = History()
+        self._limits: dict[tuple[str, str], float] = {}
         self._endpoints: list[Endpoint] = []
         self._read_at = self._read_next = float("-inf")
         self._planned: Counter[str] = Counter()
         """Plans per address since the last reading, which the announced load does not know of yet."""
         self._lock = asyncio.Lock()
 
-    async def plan(self, tenant_id: str, model: str, prompt_tokens: int) -> Plan:
-        """Engines to try in order for `prompt_tokens` of prompt.
+    async def plan(self, request: PlanRequest) -> Plan:
+        """Engines to try in order.
 
-        Raises InvalidInput for an unknown model or a prompt that cannot fit, Unavailable when no engine is healthy.
+        Raises InvalidInput for an unknown model or a prompt that cannot fit, ModelStarting, RateLimited while the
+        providers take nothing, Unavailable when no engine is healthy.
         """
-        key = self._default_model if model == "default" else model
-        spec = self._table.model(key)
-        if prompt_tokens >= spec.context_tokens:
+        name = self._default_model if request.model == "default" else request.model
+        choice = choose_models(self._table, name, request)
+        models = [key for key in choice.models if request.prompt_tokens < self._table.model(key).context_tokens]
+        if not models:
             raise InvalidInput("The conversation is too long for this model.")
-        candidates = self._candidates(key, spec, await self._live())
-        chosen = order_candidates(candidates)
+        live = await self._live()
+        candidates = [one for tier, key in enumerate(models) for one in self._candidates(key, tier, live)]
+        chosen = order_candidates(candidates, request.session_id)
         if not chosen:
-            log.warning("no_engine", model=key, tenant_id=tenant_id, seen=len(candidates))
-            raise Unavailable("No language model is available at the moment; try again soon.", retry_after=5.0)
+            await self._give_up(request, models, candidates)
         first = chosen[0]
         self._planned[first.address] += 1
         if first.breaker is BreakerState.HALF_OPEN:
             self._breakers.start_probe(first.engine, first.address)
         return Plan(
-            targets=tuple(EngineTarget(one.engine, key, one.address) for one in chosen),
-            reason=_reason(first),
-            detail={"model": key, "load": round(first.load, 3), "candidates": len(candidates)},
+            targets=tuple(self._target(one) for one in self._tries(chosen)),
+            reason=reason_of(choice, models[0], first, candidates, request.session_id),
+            detail={
+                "model": first.model,
+                "load": round(first.load, 3),
+                "difficulty": request.difficulty,
+                "signals": list(request.signals),
+                "candidates": [described(one) for one in candidates[:SHOWN_CANDIDATES]],
+            },
+            hedge_after_seconds=choice.hedge_after_seconds,
         )
 
-    async def report(self, engine: str, address: str, ok: bool) -> None:
-        """How an attempt ended. A refusal of the request itself is not a failure of the engine: report it as ok."""
+    async def report(
+        self, engine: str, address: str, ok: bool | None, ttft: float | None = None, count: int = 1
+    ) -> None:
+        """How `count` attempts ended, and the mean of the seconds to their first tokens.
+
+        A refusal of the request itself is not a failure of the engine: report it as ok. None is an attempt that was
+        given up because another was quicker.
+        """
+        place = engine, address
+        self._history.record(place, count if ok else 0, count if ok is False else 0, ttft)
+        if ok is None:
+            return
         before = self._breakers.state(engine, address)
         self._breakers.record(engine, address, ok)
         after = self._breakers.state(engine, address)
+        if before is not BreakerState.CLOSED and after is BreakerState.CLOSED:
+            self._history.forgive(place)
         if before is not after:
             log.info("breaker_changed", engine=engine, address=address, before=before, after=after)
 
@@ -92,23 +120,55 @@ class LlmRouter:
     async def close(self) -> None:
         await self._redis.aclose()
 
-    def _candidates(self, key: str, spec: ModelSpec, live: list[Endpoint]) -> list[Candidate]:
-        found = []
+    async def _give_up(self, request: PlanRequest, models: list[str], candidates: list[Candidate]) -> NoReturn:
+        """Say why there is no plan, and when to ask again."""
+        if limited := [one.limited_seconds for one in candidates if one.limited_seconds > 0]:
+            raise RateLimited("The language model is busy; try again in a moment.", retry_after=min(limited))
+        if not candidates and await self._starting(models):
+            raise ModelStarting(retry_after=1.0)
+        log.warning("no_engine", models=models, tenant_id=str(request.tenant_id), seen=len(candidates))
+        raise Unavailable("No language model is available at the moment; try again soon.", retry_after=5.0)
+
+    async def _starting(self, models: list[str]) -> bool:
+        try:
+            async with asyncio.timeout(LIST_SECONDS):
+                found = await self._registry.list(STARTING)
+        except (RedisError, OSError):  # TimeoutError is an OSError
+            return False
+        return any(key in one.info.get("models", ()) for one in found for key in models)
+
+    def _tries(self, chosen: list[Candidate]) -> list[Candidate]:
+        """A provider that has no substitute is asked once more: its faults often pass at once."""
+        alone = len(chosen) == 1 and not self._table.engines[chosen[0].engine].local
+        return chosen * 2 if alone else chosen
+
+    def _target(self, one: Candidate) -> EngineTarget:
+        spec = self._table.engines[one.engine]
+        return EngineTarget(one.engine, one.model, one.address, spec.patience_seconds, spec.queue_seconds)
+
+    def _candidates(self, key: str, tier: int, live: list[Endpoint]) -> list[Candidate]:
+        engines = self._table.model(key).engines
+        now, found = time.monotonic(), []
         for one in live:
             name = _engine(one)
-            if name not in spec.engines or key not in one.info.get("models", ()):
+            if name not in engines or key not in one.info.get("models", ()):
                 continue
-            engine = self._table.engines[name]
+            spec, place = self._table.engines[name], (name, one.address)
             found.append(
                 Candidate(
                     engine=name,
                     address=one.address,
-                    preference=spec.engines.index(name),
+                    preference=engines.index(name),
                     running=int(one.info.get("running", 0)) + self._planned[one.address],
                     queued=int(one.info.get("queued", 0)),
-                    max_running=engine.max_running,
-                    max_queued=engine.max_queued,
-                    breaker=self._breakers.state(name, one.address),
+                    max_running=spec.max_running,
+                    max_queued=spec.max_queued,
+                    breaker=self._breakers.state(*place),
+                    model=key,
+                    tier=tier,
+                    failing=self._history.failing(place),
+                    ttft=self._history.ttft(place),
+                    limited_seconds=self._limits.get((name, key), now) - now,
                 )
             )
         return found
@@ -134,17 +194,23 @@ class LlmRouter:
             self._endpoints = listed
             self._read_at = now
             self._planned.clear()
-            self._breakers.forget_absent({(_engine(one), one.address) for one in self._endpoints})
+            self._limits = _limits_of(listed)
+            present = {(_engine(one), one.address) for one in listed}
+            self._breakers.forget_absent(present)
+            self._history.forget_absent(present)
             return self._endpoints
+
+
+def _limits_of(listed: list[Endpoint]) -> dict[tuple[str, str], float]:
+    """Until when a provider takes nothing more, by engine and model: replicas of an engine share its key."""
+    limits: dict[tuple[str, str], float] = {}
+    now = time.monotonic()
+    for one in listed:
+        for model, seconds in one.info.get("limited", {}).items():
+            place = _engine(one), str(model)
+            limits[place] = max(limits.get(place, now), now + float(seconds))
+    return limits
 
 
 def _engine(endpoint: Endpoint) -> str:
     return str(endpoint.info.get("engine", ""))
-
-
-def _reason(first: Candidate) -> str:
-    if first.breaker is BreakerState.HALF_OPEN:
-        return "probe"
-    if first.full:
-        return "all full"
-    return "preferred" if first.preference == 0 else "fallback"

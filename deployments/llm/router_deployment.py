@@ -14,11 +14,14 @@ from actors.streams import StreamServer
 from configs.settings import Settings
 from deployments.llm.router import LlmRouter
 from domain.errors import AppError, InvalidInput
-from domain.generation_codec import encode_plan
+from domain.generation_codec import decode_plan_request, encode_plan
 from storage.redis.client import connect_redis
 from storage.redis.registry import Endpoint, EndpointRegistry
 
 log = structlog.get_logger(__name__)
+
+MOST_FAILURES = 16
+"""Counted of one report: a breaker is open long before."""
 
 
 class RouterReplica:
@@ -47,21 +50,26 @@ class RouterReplica:
     async def _plan(self, payload: Any) -> AsyncGenerator[dict[str, Any], None]:
         """One item: the plan, or `refused`, which is an answer and not a failure of this replica."""
         try:
-            tenant, model, tokens = payload
-            plan = await self._router.plan(str(tenant), str(model), int(tokens))
+            plan = await self._router.plan(decode_plan_request(payload))
         except AppError as error:
             yield {"refused": [error.code, error.message, error.retry_after]}
-        except (TypeError, ValueError):
-            raise InvalidInput("The request for a plan has the wrong shape.") from None
         else:
             yield encode_plan(plan)
 
     async def _report(self, payload: Any) -> AsyncGenerator[None, None]:
+        """`[engine, address, successes, failures, seconds to the first token or null]`; the failures came last."""
         try:
-            engine, address, ok = payload
+            engine, address, successes, failures, ttft = payload
+            place, counts = (str(engine), str(address)), (int(successes), int(failures))
+            seconds = None if ttft is None else float(ttft)
         except (TypeError, ValueError):
             raise InvalidInput("The report has the wrong shape.") from None
-        await self._router.report(str(engine), str(address), bool(ok))
+        if counts == (0, 0):
+            await self._router.report(*place, None, seconds)
+        if counts[0] > 0:
+            await self._router.report(*place, True, seconds, counts[0])
+        for _ in range(min(counts[1], MOST_FAILURES)):
+            await self._router.report(*place, False)
         yield None
 
     async def check_health(self) -> None:

@@ -43,14 +43,33 @@ class LocalTokenCounter:
 
 def count_factor(counter: TokenCounter) -> int:
     """How many tokens an engine may count for each of the counter's, at most: a byte is one at most."""
+    if isinstance(counter, LargestTokenCounter):
+        return max(count_factor(one) for one in counter.counters)
     return BYTES_PER_TOKEN if isinstance(counter, EstimatedTokenCounter) else 1
 
 
+class LargestTokenCounter:
+    """What the greediest of several tokenizers needs."""
+
+    def __init__(self, counters: Sequence[TokenCounter]) -> None:
+        self.counters = counters
+
+    def count(self, text: str) -> int:
+        return max(counter.count(text) for counter in self.counters)
+
+
 def load_token_counter(settings: Settings, model_key: str) -> TokenCounter:
-    """The counter of a key of models.yaml (`default` too); raises InvalidInput for an unknown one. Cached."""
+    """The counter of a name of models.yaml (`default` too); raises InvalidInput for an unknown one. Cached.
+
+    A route's is right for any of its models: it says the largest of their counts.
+    """
     key = settings.default_model if model_key == "default" else model_key
-    weights = load_models(settings.models_file).model(key).weights
-    return EstimatedTokenCounter() if weights is None else _load_counter(resolve_weights(settings, weights))
+    kinds = {spec.weights for spec in load_models(settings.models_file).models_behind(key).values()}
+    if kinds == {None}:
+        return EstimatedTokenCounter()
+    local = [_load_counter(resolve_weights(settings, weights)) for weights in sorted(filter(None, kinds))]
+    counters: list[TokenCounter] = [EstimatedTokenCounter(), *local] if None in kinds else local
+    return counters[0] if len(counters) == 1 else LargestTokenCounter(counters)
 
 
 def control_tokens(folder: Path) -> tuple[str, ...]:

@@ -11,7 +11,7 @@ from redis.asyncio import Redis
 
 from actors.streams import StreamPool
 from configs.settings import Settings
-from deployments.llm.engine_deployment import SERVICE
+from deployments.llm.announced import SERVICE, STARTING
 from deployments.llm.engines.scripted import ScriptedEngine
 from domain.errors import EngineFailed, InvalidInput, RateLimited, Unavailable
 from domain.generation import Delta, FinishReason, GenerationRequest, PromptMessage, Usage
@@ -99,14 +99,86 @@ async def test_cancelling_the_stream_ends_the_generation_and_frees_its_place(
     address = (await only(registry)).address
     first = ask(pool, address, payload(max_tokens=1_000_000))
     assert (await anext(first)).tokens == 1
-    waiting = asyncio.create_task(anext(ask(pool, address, payload())))
+    queue = ask(pool, address, payload())
+    assert (await anext(queue)).queued == 1
+    waiting = asyncio.create_task(anext(queue))
     await eventually(lambda: replica._admission.queued == 1)
     with pytest.raises(RateLimited):
         await anext(ask(pool, address, payload()))
     assert scripted.running == 1
     await first.aclose()
-    assert (await waiting).tokens == 1
+    assert (await waiting).queued == 0
+    assert (await anext(queue)).tokens == 1
     await eventually(lambda: scripted.running <= 1)
+
+
+async def test_who_waits_for_a_place_hears_where_it_stands_and_is_refused_in_the_end(
+    open_engine: OpenEngine, empty_redis_url: str, tmp_path: Path, registry: EndpointRegistry, pool: StreamPool
+) -> None:
+    paced = {"tokens": 1_000_000, "tokens_per_second": 100}
+    settings = settings_of(tmp_path, empty_redis_url, paced, max_running=1, max_queued=2, queue_seconds=1.0)
+    replica = await open_engine(settings, "script")
+    address = (await only(registry)).address
+    first, second, third = (ask(pool, address, payload(max_tokens=1_000_000)) for _ in range(3))
+    assert (await anext(first)).tokens == 1
+    assert (await anext(second)).queued == 1
+    assert (await anext(third)).queued == 2
+    assert replica.record_autoscaling_stats() == {"running": 1.0, "queued": 2.0}
+    await first.aclose()
+    assert (await anext(second)).queued == 0
+    assert (await anext(second)).tokens == 1
+    assert (await anext(third)).queued == 1
+    with pytest.raises(RateLimited):
+        await anext(third)
+    await second.aclose()
+
+
+async def test_it_says_that_it_starts_and_then_what_its_provider_takes(
+    open_engine: OpenEngine,
+    empty_redis_url: str,
+    tmp_path: Path,
+    registry: EndpointRegistry,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    opened = asyncio.Event()
+
+    async def load(self: ScriptedEngine) -> None:
+        await opened.wait()
+        self.open_now = True
+
+    monkeypatch.setattr(ScriptedEngine, "open", load)
+    opening = asyncio.ensure_future(open_engine(settings_of(tmp_path, empty_redis_url), "script"))
+
+    async def starting() -> bool:
+        return [one.info["models"] for one in await registry.list(STARTING)] == [["m"]]
+
+    await eventually(starting)
+    assert await registry.list(SERVICE) == []
+    opened.set()
+    replica = await opening
+    assert await registry.list(STARTING) == []
+    replica._limits.refused("m", {"retry-after": "60"})
+    await until(registry, lambda found: bool(found and 50 < found[0].info.get("limited", {}).get("m", 0) <= 60))
+
+
+async def test_an_engine_that_cannot_be_reached_withdraws_and_is_not_replaced(
+    open_engine: OpenEngine,
+    empty_redis_url: str,
+    tmp_path: Path,
+    registry: EndpointRegistry,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    reachable = [False]
+
+    async def answers(self: ScriptedEngine) -> bool:
+        return reachable[0]
+
+    monkeypatch.setattr(ScriptedEngine, "reachable", answers)
+    replica = await open_engine(settings_of(tmp_path, empty_redis_url), "script")
+    await until(registry, lambda found: not found)
+    await replica.check_health()
+    reachable[0] = True
+    await until(registry, lambda found: len(found) == 1)
 
 
 async def test_the_registry_shows_the_load_and_forgets_a_replica_that_stops(

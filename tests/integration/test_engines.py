@@ -1,133 +1,27 @@
 """The engines of providers, through the official SDKs, against servers that answer well, badly, or not at all."""
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable
-from typing import Any
 
 import pytest
-from pydantic import SecretStr
 
-from configs.settings import Settings
-from configs.tables import EngineSpec, ModelSpec, ModelTable
-from deployments.llm.catalog import build_engine
 from deployments.llm.engines.protocol import Engine
 from domain.errors import AppError, EngineFailed, InvalidInput, RateLimited, Unavailable
-from domain.generation import Delta, FinishReason, GenerationRequest, PromptMessage, Usage
+from domain.generation import Delta, FinishReason, Usage
 from tests.fixtures.conditions import eventually
 from tests.fixtures.provider import ProviderDouble, Reply, anthropic_events, openai_chunk, openai_events
-
-KEY = "sk-the-secret-key"
-REQUEST = GenerationRequest(
-    id="t-1",
-    model="m",
-    messages=(PromptMessage("system", "Be brief."), PromptMessage("user", "Hi"), PromptMessage("assistant", "Yes?")),
-    max_tokens=64,
-    temperature=1.5,
-    stop=("END",),
-)
-OPENAI_ANSWER = openai_events(
-    openai_chunk("Hel"),
-    openai_chunk("lo ✓"),
-    openai_chunk(finish="stop"),
-    openai_chunk(
-        usage={
-            "prompt_tokens": 11,
-            "completion_tokens": 5,
-            "total_tokens": 16,
-            "prompt_tokens_details": {"cached_tokens": 8},
-        }
-    ),
-    "[DONE]",
-)
-START = {
-    "type": "message_start",
-    "message": {
-        "id": "x",
-        "type": "message",
-        "role": "assistant",
-        "content": [],
-        "model": "m",
-        "stop_reason": None,
-        "stop_sequence": None,
-        "usage": {
-            "input_tokens": 3,
-            "cache_read_input_tokens": 6,
-            "cache_creation_input_tokens": 2,
-            "output_tokens": 1,
-        },
-    },
-}
-
-
-def piece(text: str) -> dict[str, Any]:
-    return {"type": "content_block_delta", "index": 0, "delta": {"type": "text_delta", "text": text}}
-
-
-def stopped(reason: str, tokens: int) -> dict[str, Any]:
-    delta = {"stop_reason": reason, "stop_sequence": None}
-    return {"type": "message_delta", "delta": delta, "usage": {"output_tokens": tokens}}
-
-
-ANTHROPIC_ANSWER = anthropic_events(
+from tests.fixtures.provider_engines import (
+    ANSWERS,
+    GARBAGE,
+    HALVES,
+    KEY,
+    REQUEST,
     START,
-    {"type": "content_block_start", "index": 0, "content_block": {"type": "text", "text": ""}},
-    {"type": "ping"},
-    piece("Hel"),
-    piece("lo ✓"),
-    {"type": "an_event_of_the_future"},
-    {"type": "content_block_stop", "index": 0},
-    stopped("end_turn", 5),
-    {"type": "message_stop"},
+    MakeEngine,
+    failure,
+    piece,
+    read,
+    stopped,
 )
-ANSWERS = {"openai": OPENAI_ANSWER, "anthropic": ANTHROPIC_ANSWER}
-HALVES = {
-    "openai": openai_events(openai_chunk("Hel")),
-    "anthropic": anthropic_events(START, piece("Hel")),
-}
-GARBAGE = {
-    "openai": openai_events(openai_chunk("Hel"), "{not json"),
-    "anthropic": anthropic_events(START, piece("Hel"), "event: content_block_delta\ndata: {not json\n\n"),
-}
-MakeEngine = Callable[..., Awaitable[Engine]]
-
-
-@pytest.fixture(params=["openai", "anthropic"])
-def kind(request: pytest.FixtureRequest) -> str:
-    return str(request.param)
-
-
-@pytest.fixture
-async def make_engine(kind: str, provider: ProviderDouble) -> AsyncIterator[MakeEngine]:
-    engines: list[Engine] = []
-
-    async def make(**options: Any) -> Engine:
-        base = provider.url + ("/v1" if kind == "openai" else "")
-        spec = EngineSpec(kind=kind, options={"base_url": base, "read_timeout_seconds": 5.0} | options)
-        model = ModelSpec(engines=("cloud",), provider_model="provider-m", sends_temperature=True, context_tokens=1000)
-        table = ModelTable(engines={"cloud": spec}, models={"m": model})
-        settings = Settings(
-            _env_file=None, openai_api_key=SecretStr(KEY), anthropic_api_key=SecretStr(KEY), profile="test"
-        )
-        engine = build_engine(settings, table, "cloud")
-        await engine.open()
-        engines.append(engine)
-        return engine
-
-    yield make
-    for engine in engines:
-        await engine.close()
-
-
-async def read(engine: Engine) -> list[Delta]:
-    return [delta async for delta in engine.generate(REQUEST)]
-
-
-async def failure(engine: Engine) -> AppError:
-    with pytest.raises(AppError) as caught:
-        await read(engine)
-    assert KEY not in caught.value.message
-    assert "hunter2" not in caught.value.message
-    return caught.value
 
 
 async def test_an_answer_streams_with_its_exact_usage(
@@ -195,12 +89,7 @@ async def test_refusals_become_our_own_errors(
     error = await failure(await make_engine())
     assert type(error) is expected
     assert error.retry_after == (7.0 if status == 429 else None)
-    assert len(provider.seen) == (2 if status >= 500 else 1)
-
-
-async def test_a_passing_fault_is_tried_once_more(kind: str, make_engine: MakeEngine, provider: ProviderDouble) -> None:
-    provider.replies = [Reply(b"oops", 503), Reply(ANSWERS[kind])]
-    assert (await read(await make_engine()))[-1].finish is FinishReason.STOP
+    assert len(provider.seen) == 1, "further attempts are the turn's"
 
 
 @pytest.mark.parametrize("ending", ["whole", "cut"])

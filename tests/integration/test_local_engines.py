@@ -11,7 +11,7 @@ import pytest
 import pytest_asyncio
 
 from actors.streams import StreamPool
-from deployments.llm.engine_deployment import SERVICE
+from deployments.llm.announced import SERVICE
 from domain.errors import InvalidInput
 from domain.generation import Delta, FinishReason, GenerationRequest, PromptMessage
 from domain.generation_codec import decode_delta, encode_request

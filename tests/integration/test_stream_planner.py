@@ -14,7 +14,7 @@ from actors.streams import StreamPool
 from configs.settings import Settings
 from deployments.llm.router_deployment import RouterReplica
 from domain.errors import InvalidInput, Unavailable
-from domain.generation import EngineTarget
+from domain.generation import EngineTarget, PlanRequest
 from domain.ids import TenantId
 from storage.redis.client import connect_redis
 from storage.redis.registry import Endpoint, EndpointRegistry
@@ -24,7 +24,7 @@ from tests.fixtures.engines import engine_settings, write_models
 ENGINES = {"only": {"kind": "scripted", "max_running": 4, "max_queued": 4}}
 MODELS = {"m": {"engines": ["only"], "context_tokens": 1000}}
 TENANT = TenantId(uuid4())
-TARGET = EngineTarget("only", "m", "a:1")
+TARGET = EngineTarget("only", "m", "a:1", 30.0, 30.0)
 OpenRouter = Callable[[], Awaitable[RouterReplica]]
 
 
@@ -75,23 +75,23 @@ async def planner(
 
 
 async def addresses(planner: StreamPlanner) -> list[str]:
-    return [target.address for target in (await planner.plan(TENANT, "m", 10)).targets]
+    return sorted({target.address for target in (await planner.plan(PlanRequest(TENANT, "m", 10))).targets})
 
 
 async def test_a_plan_arrives_whole_and_a_refusal_is_final(planner: StreamPlanner, open_router: OpenRouter) -> None:
     await open_router()
-    plan = await planner.plan(TENANT, "default", 10)
-    assert (plan.targets, plan.reason) == ((TARGET,), "preferred")
+    plan = await planner.plan(PlanRequest(TENANT, "default", 10))
+    assert (plan.targets, plan.reason) == ((TARGET, TARGET), "preferred")
     assert plan.detail["model"] == "m"
     with pytest.raises(InvalidInput, match="too long"):
-        await planner.plan(TENANT, "m", 1000)
+        await planner.plan(PlanRequest(TENANT, "m", 1000))
 
 
 async def test_without_a_router_there_is_no_plan_and_a_new_one_is_found(
     planner: StreamPlanner, open_router: OpenRouter
 ) -> None:
     with pytest.raises(Unavailable):
-        await planner.plan(TENANT, "m", 10)
+        await planner.plan(PlanRequest(TENANT, "m", 10))
     first = await open_router()
     assert await addresses(planner) == ["a:1"]
     await first.close()
@@ -137,4 +137,4 @@ async def test_every_router_hears_of_a_failing_engine(planner: StreamPlanner, op
     await eventually(left_out)
     for _ in routers:
         with pytest.raises(Unavailable, match="language model"):
-            await planner.plan(TENANT, "m", 10)
+            await planner.plan(PlanRequest(TENANT, "m", 10))

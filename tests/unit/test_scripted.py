@@ -68,6 +68,20 @@ async def test_only_every_nth_generation_fails() -> None:
     assert len(await ask(made)) == 2
 
 
+async def test_a_part_of_the_generations_fails_at_random_and_the_same_ones_for_a_seed() -> None:
+    async def failures(seed: int) -> list[int]:
+        made, failed = await engine(fail="before", fail_rate=0.3, seed=seed), []
+        for number in range(200):
+            try:
+                await ask(made)
+            except EngineFailed:
+                failed.append(number)
+        return failed
+
+    assert await failures(1) == await failures(1) != await failures(2)
+    assert 40 <= len(await failures(1)) <= 80
+
+
 async def test_a_hanging_generation_can_be_cancelled_and_leaves_nothing() -> None:
     made = await engine(fail="hang")
     task = asyncio.create_task(ask(made))

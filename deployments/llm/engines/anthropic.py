@@ -8,19 +8,29 @@ from typing import TYPE_CHECKING, Any
 
 from configs.settings import Settings
 from configs.tables import EngineSpec, ModelSpec
+from deployments.llm.engines.provider import ProviderLink, estimated_usage
+from deployments.llm.provider_limits import ProviderLimits
 from domain.errors import EngineFailed, Unavailable
 from domain.generation import Delta, FinishReason, GenerationRequest, Usage
-from storage.models.provider_errors import ENDED_EARLY, begin_stream, provider_error
+from storage.models.provider_errors import ENDED_EARLY
 
 if TYPE_CHECKING:
     from anthropic import AsyncAnthropic
 
 CONNECT_SECONDS = 5.0
+PROBE_TIMEOUT_SECONDS = 4.0
 
 
 class AnthropicEngine:
-    def __init__(self, settings: Settings, name: str, spec: EngineSpec, models: dict[str, ModelSpec]) -> None:
-        self._name = name
+    def __init__(
+        self,
+        settings: Settings,
+        name: str,
+        spec: EngineSpec,
+        models: dict[str, ModelSpec],
+        limits: ProviderLimits | None = None,
+    ) -> None:
+        self._link = ProviderLink(name, limits or ProviderLimits(), self._probe)
         self._options = spec.options
         self._models = models
         self._base_url = str(spec.options.get("base_url") or settings.anthropic_base_url or "") or None
@@ -45,25 +55,32 @@ class AnthropicEngine:
         arguments = self._arguments(request)
         meter = _Meter()
         try:
-            stream = await begin_stream(lambda: client.messages.create(**arguments))
+            stream = await self._link.begin(request.model, lambda: client.messages.create(**arguments))
             async with stream:
                 async for event in stream:
                     if text := meter.read(event):
                         yield Delta(text, 1)
         except Exception as error:
-            raise provider_error(self._name, error, begun=meter.pieces > 0) from error
+            raise self._link.failed(request.model, error, begun=meter.pieces > 0) from error
         if meter.finish is None:
             raise EngineFailed(ENDED_EARLY)
-        usage = Usage(meter.prompt, meter.completion, meter.cached)
-        yield Delta("", max(0, meter.completion - meter.pieces), meter.finish, usage)
+        usage = meter.usage or estimated_usage(request, meter.written)
+        yield Delta("", max(0, usage.completion_tokens - meter.pieces), meter.finish, usage)
 
     async def healthy(self) -> bool:
         return self._client is not None
+
+    async def reachable(self) -> bool:
+        return self._client is not None and await self._link.reachable()
 
     async def close(self) -> None:
         client, self._client = self._client, None
         if client is not None:
             await client.close()
+
+    async def _probe(self) -> None:
+        assert self._client is not None
+        await self._client.models.list(limit=1, timeout=PROBE_TIMEOUT_SECONDS)
 
     def _arguments(self, request: GenerationRequest) -> dict[str, Any]:
         spec = self._models.get(request.model)
@@ -94,19 +111,26 @@ class _Meter:
     def __init__(self) -> None:
         self.prompt = self.completion = self.cached = self.pieces = 0
         self.finish: FinishReason | None = None
+        self.written: list[str] = []
+
+    @property
+    def usage(self) -> Usage | None:
+        """As the provider counted; None where it did not."""
+        return Usage(self.prompt, self.completion, self.cached) if self.prompt and self.completion else None
 
     def read(self, event: Any) -> str:
         """Note the event, and return the text that it carries. Unknown events are passed over, as the protocol asks."""
         if event.type == "message_start":
-            usage = event.message.usage
-            self.cached = usage.cache_read_input_tokens or 0
-            self.prompt = usage.input_tokens + self.cached + (usage.cache_creation_input_tokens or 0)
+            if (usage := getattr(event.message, "usage", None)) is not None:
+                self.cached = usage.cache_read_input_tokens or 0
+                self.prompt = (usage.input_tokens or 0) + self.cached + (usage.cache_creation_input_tokens or 0)
         elif event.type == "message_delta":
-            self.completion = event.usage.output_tokens
+            self.completion = getattr(getattr(event, "usage", None), "output_tokens", None) or 0
             if event.delta.stop_reason is not None:
                 at_limit = event.delta.stop_reason in ("max_tokens", "model_context_window_exceeded")
                 self.finish = FinishReason.LENGTH if at_limit else FinishReason.STOP
         elif event.type == "content_block_delta" and event.delta.type == "text_delta":
             self.pieces += bool(event.delta.text)
+            self.written.append(event.delta.text)
             return str(event.delta.text)
         return ""

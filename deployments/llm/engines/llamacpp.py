@@ -87,6 +87,9 @@ class LlamaCppEngine:
     async def healthy(self) -> bool:
         return self._server is not None
 
+    async def reachable(self) -> bool:
+        return True
+
     async def close(self) -> None:
         server, self._server = self._server, None
         threads, self._threads = self._threads, None

@@ -1,7 +1,9 @@
-"""OpenAI and every server that speaks its chat-completions protocol, through the official SDK.
+"""OpenAI and every server that speaks its chat-completions protocol, through the official SDK; Azure's too.
 
 Options: `base_url` (else OPENAI_BASE_URL, else OpenAI's own), `keyless` (true: send no key of ours to that server),
-`read_timeout_seconds` (60), `token_limit_field` (`max_completion_tokens` at OpenAI, `max_tokens` elsewhere).
+`read_timeout_seconds` (60), `token_limit_field` (`max_completion_tokens` at OpenAI and Azure, `max_tokens` elsewhere).
+An engine of the kind `azure` takes `base_url` as the endpoint of its resource (else AZURE_OPENAI_ENDPOINT),
+`api_version`, and models whose `provider_model` is the name of their deployment.
 """
 
 from collections.abc import AsyncGenerator
@@ -9,37 +11,54 @@ from typing import TYPE_CHECKING, Any
 
 from configs.settings import Settings
 from configs.tables import EngineSpec, ModelSpec
+from deployments.llm.engines.provider import ProviderLink, estimated_usage
+from deployments.llm.provider_limits import ProviderLimits
 from domain.errors import EngineFailed, Unavailable
 from domain.generation import Delta, FinishReason, GenerationRequest, Usage
-from storage.models.provider_errors import ENDED_EARLY, begin_stream, provider_error
-from storage.models.tokenizer import EstimatedTokenCounter
+from storage.models.provider_errors import ENDED_EARLY
 
 if TYPE_CHECKING:
     from openai import AsyncOpenAI
 
 CONNECT_SECONDS = 5.0
+PROBE_TIMEOUT_SECONDS = 4.0
+AZURE_API_VERSION = "2024-10-21"
 
 
 class OpenAiEngine:
-    def __init__(self, settings: Settings, name: str, spec: EngineSpec, models: dict[str, ModelSpec]) -> None:
-        self._name = name
+    def __init__(
+        self,
+        settings: Settings,
+        name: str,
+        spec: EngineSpec,
+        models: dict[str, ModelSpec],
+        limits: ProviderLimits | None = None,
+    ) -> None:
+        self._settings = settings
+        self._azure = spec.kind == "azure"
         self._options = spec.options
         self._models = models
+        self._link = ProviderLink(name, limits or ProviderLimits(), self._probe)
         self._base_url = str(spec.options.get("base_url") or settings.openai_base_url or "") or None
         keyless = bool(spec.options.get("keyless")) or settings.openai_api_key is None
         self._key = "none" if keyless or settings.openai_api_key is None else settings.openai_api_key.get_secret_value()
         self._client: AsyncOpenAI | None = None
 
     async def open(self) -> None:
-        from openai import AsyncOpenAI, Timeout
+        from openai import AsyncAzureOpenAI, AsyncOpenAI, Timeout
 
-        read = float(self._options.get("read_timeout_seconds", 60.0))
-        self._client = AsyncOpenAI(
-            api_key=self._key,
-            base_url=self._base_url,
-            timeout=Timeout(read, connect=CONNECT_SECONDS),
-            max_retries=0,
-        )
+        timeout = Timeout(float(self._options.get("read_timeout_seconds", 60.0)), connect=CONNECT_SECONDS)
+        if self._azure:
+            key = self._settings.azure_openai_api_key
+            self._client = AsyncAzureOpenAI(
+                azure_endpoint=str(self._options.get("base_url") or self._settings.azure_openai_endpoint or ""),
+                api_key=key.get_secret_value() if key else "none",
+                api_version=str(self._options.get("api_version", AZURE_API_VERSION)),
+                timeout=timeout,
+                max_retries=0,
+            )
+        else:
+            self._client = AsyncOpenAI(api_key=self._key, base_url=self._base_url, timeout=timeout, max_retries=0)
 
     async def generate(self, request: GenerationRequest) -> AsyncGenerator[Delta, None]:
         client = self._client
@@ -51,7 +70,7 @@ class OpenAiEngine:
         usage: Usage | None = None
         written: list[str] = []
         try:
-            stream = await begin_stream(lambda: client.chat.completions.create(**arguments))
+            stream = await self._link.begin(request.model, lambda: client.chat.completions.create(**arguments))
             async with stream:
                 async for chunk in stream:
                     usage = _usage(getattr(chunk, "usage", None)) or usage
@@ -62,24 +81,32 @@ class OpenAiEngine:
                             written.append(choice.delta.content)
                             yield Delta(choice.delta.content, 1)
         except Exception as error:
-            raise provider_error(self._name, error, begun=pieces > 0) from error
+            raise self._link.failed(request.model, error, begun=pieces > 0) from error
         if finish is None:
             raise EngineFailed(ENDED_EARLY)
-        exact = usage or _estimate(request, written)
+        exact = usage or estimated_usage(request, written)
         yield Delta("", max(0, exact.completion_tokens - pieces), finish, exact)
 
     async def healthy(self) -> bool:
         return self._client is not None
+
+    async def reachable(self) -> bool:
+        return self._client is not None and await self._link.reachable()
 
     async def close(self) -> None:
         client, self._client = self._client, None
         if client is not None:
             await client.close()
 
+    async def _probe(self) -> None:
+        assert self._client is not None
+        await self._client.models.list(timeout=PROBE_TIMEOUT_SECONDS)
+
     def _arguments(self, request: GenerationRequest) -> dict[str, Any]:
         spec = self._models.get(request.model)
         limit = str(
-            self._options.get("token_limit_field") or ("max_tokens" if self._base_url else "max_completion_tokens")
+            self._options.get("token_limit_field")
+            or ("max_tokens" if self._base_url and not self._azure else "max_completion_tokens")
         )
         arguments: dict[str, Any] = {
             "model": (spec and spec.provider_model) or request.model,
@@ -106,9 +133,3 @@ def _usage(usage: Any) -> Usage | None:
         return None
     details = getattr(usage, "prompt_tokens_details", None)
     return Usage(usage.prompt_tokens, usage.completion_tokens, getattr(details, "cached_tokens", None) or 0)
-
-
-def _estimate(request: GenerationRequest, written: list[str]) -> Usage:
-    """For servers that do not report usage."""
-    count = EstimatedTokenCounter().count
-    return Usage(sum(count(message.content) for message in request.messages), count("".join(written)))

@@ -22,5 +22,8 @@ class Engine(Protocol):
     async def healthy(self) -> bool:
         """Whether it can still answer; False means that only a restart helps."""
 
+    async def reachable(self) -> bool:
+        """Whether it is worth asking now; False is for what passes by itself, as a provider that is down."""
+
     async def close(self) -> None:
         """Give everything back; safe to call twice, and after a failed `open`."""

@@ -6,11 +6,13 @@ Options, all by name in models.yaml:
 - `tokens_per_second` (0: as fast as possible), one token per stream and step, all streams in the same step as in a
   real engine; `first_token_ms` (0); `batch` (16): tokens per delta when there is no pace.
 - `fail`: `never`, `before` the first token, `midway` after half of the tokens, `busy` (rate limited), `refuse` (invalid
-  input), `hang` (never ends), `dead` (unhealthy as well); `fail_every` (1): only every n-th generation fails.
+  input), `hang` (never ends), `dead` (unhealthy as well); `fail_every` (1): only every n-th generation fails;
+  `fail_rate` (1.0): of those only this part, at random but the same for the same `seed` (0).
 """
 
 import asyncio
 import itertools
+import random
 from collections.abc import AsyncGenerator
 
 from configs.tables import EngineSpec
@@ -30,6 +32,8 @@ class ScriptedEngine:
         self._batch = max(1, int(options.get("batch", 16)))
         self._fail = str(options.get("fail", "never"))
         self._fail_every = max(1, int(options.get("fail_every", 1)))
+        self._fail_rate = float(options.get("fail_rate", 1.0))
+        self._random = random.Random(int(options.get("seed", 0)))
         if self._fail not in FAILURES:
             raise ValueError(f"fail must be one of {', '.join(FAILURES)}")
         self._numbers = itertools.count(1)
@@ -45,6 +49,8 @@ class ScriptedEngine:
         if not self.open_now:
             raise Unavailable
         failure = self._fail if next(self._numbers) % self._fail_every == 0 else "never"
+        if self._fail_rate < 1 and self._random.random() >= self._fail_rate:
+            failure = "never"
         self.running += 1
         try:
             await self._begin(failure)
@@ -86,6 +92,9 @@ class ScriptedEngine:
 
     async def healthy(self) -> bool:
         return self.open_now and self._fail != "dead"
+
+    async def reachable(self) -> bool:
+        return True
 
     async def close(self) -> None:
         self.open_now = False

@@ -101,6 +101,9 @@ class VllmEngine:
     async def healthy(self) -> bool:
         return self._llm is not None and not self._llm.errored
 
+    async def reachable(self) -> bool:
+        return True
+
     async def close(self) -> None:
         llm, self._llm = self._llm, None
         if llm is None:

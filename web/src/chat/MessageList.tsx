@@ -94,6 +94,8 @@ function stage(live: Live): string {
       return live.position === null ? "In the queue" : `In the queue, place ${String(live.position)}`;
     case "retrieving":
       return "Looking through the documents";
+    case "starting":
+      return "Starting the language model";
     case "generating":
       return "Writing";
   }

@@ -13,7 +13,7 @@ export interface Outgoing {
 
 export interface Live {
   turnId: string;
-  stage: "waiting" | "queued" | "retrieving" | "generating";
+  stage: "waiting" | "queued" | "retrieving" | "starting" | "generating";
   /** While queued: 1 is next. */
   position: number | null;
   text: string;

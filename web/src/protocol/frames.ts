@@ -83,7 +83,7 @@ interface Numbered {
 
 export interface StatusFrame extends Numbered {
   type: "status";
-  stage: "queued" | "retrieving" | "generating";
+  stage: "queued" | "retrieving" | "starting" | "generating";
   /** While queued: 1 is next. */
   position: number | null;
 }
