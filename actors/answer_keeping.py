@@ -54,7 +54,7 @@ def kept_answers_for(tenant_id: TenantId, stored: StoredTurn, model: str) -> Cac
         model,
         stored.knowledge.model,
         stored.question,
-        stored.history,
+        stored.said.history,
         (stored.visitor_name,) if stored.visitor_name else (),
     )
 

@@ -24,12 +24,11 @@ from domain.ids import TenantId
 from domain.metering import Meter
 from domain.placement import slot_of
 from domain.ports import Retriever
-from domain.prompt import Window
 from domain.retry_budget import RetryBudget
 from domain.turn import TurnPorts
 from pipelines.evaluate import EvaluationPorts, evaluate
 from storage.keys import Vault
-from storage.models.tokenizer import count_factor, load_token_counter
+from storage.models.tokenizer import count_factor, load_token_counter, load_window
 from storage.postgres.database import Database
 from storage.postgres.documents import StoredDocuments
 from storage.postgres.evaluations import Claim
@@ -95,7 +94,7 @@ async def _open_ports(settings: Settings, db: Database, stack: AsyncExitStack) -
             planner=planner,
             generator=generator,
             counter=counter,
-            window=Window(*table.window(model), count_factor(counter)),
+            window=load_window(settings, model, counter),
             guard=guard,
             meter=meter,
             retries=retries,

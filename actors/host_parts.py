@@ -7,6 +7,7 @@ from actors.fair_share import FairShare
 from actors.live_turn import LiveTurn
 from actors.replay_log import ReplayLog
 from actors.running_turn import TurnTools
+from actors.summarizer import Summarizer
 from domain.plans import Plan
 
 
@@ -18,6 +19,7 @@ class HostParts:
     plans: dict[str, Plan]
     share: FairShare
     replay: ReplayLog
+    summarizer: Summarizer
     resolve_model: Callable[[str], str]
     announce: Callable[[LiveTurn], None]
     """Called with every turn that begins."""

@@ -26,6 +26,8 @@ TABLES: tuple[Step, ...] = (
     Resealing.citations,
     Resealing.sessions,
     Resealing.feedback,
+    Resealing.summaries,
+    Resealing.visitors,
     Resealing.questions,
     Resealing.expected_passages,
     Resealing.results,

@@ -57,6 +57,8 @@ class RunningTurn:
     ) -> None:
         self.live = live
         self.ticket = ticket
+        self.answer = ""
+        """Once it is stored."""
         self._tools = tools
         self._turn = turn
         self._budget = allowance.budget
@@ -118,6 +120,7 @@ class RunningTurn:
                 message_id = MessageId(new_uuid())
                 books = self._books()
                 await record.complete(turn, live.session_id, live.epoch, message_id, ended, books)
+                self.answer = ended.answer
                 self._meter.settle(True, books.notices)
                 self._export(ended.state.value, ended.model)
             except StaleEpoch:

@@ -24,6 +24,7 @@ from actors.session_request import question_of, session_of, uuid_of
 from actors.spans import TurnSpans
 from actors.stream_planner import LOOK_SECONDS, StreamPlanner
 from actors.streams import StreamPool, StreamServer
+from actors.summarizer import Summarizer
 from actors.tenant_actor import TenantActor
 from actors.turn_record import TurnRecord
 from configs.logs import configure_logs
@@ -33,12 +34,11 @@ from domain.errors import StaleEpoch, Unreadable
 from domain.ids import SessionId, TenantId, TurnId
 from domain.metering import Meter
 from domain.placement import slot_of
-from domain.prompt import Window
 from domain.retry_budget import RetryBudget
 from domain.trace import TurnTrace
 from domain.turn import TurnPorts
 from storage.keys import Vault
-from storage.models.tokenizer import count_factor, load_token_counter
+from storage.models.tokenizer import load_token_counter, load_window
 from storage.postgres.database import Database, system_tx, tenant_tx
 from storage.postgres.documents import StoredDocuments
 from storage.postgres.ledger import Ledger
@@ -122,8 +122,10 @@ class SessionHost:
             self._stack.push_async_callback(spans.close)
         replay = ReplayLog(TurnEvents(events))
         record, seconds = TurnRecord(self._db, self._table), settings.turn_timeout_seconds
+        tools = TurnTools(self._db, record, self._ports, seconds, spans, keeping_with(self._answers))
         self._parts = HostParts(
-            tools=TurnTools(self._db, record, self._ports, seconds, spans, keeping_with(self._answers)),
+            tools=tools,
+            summarizer=Summarizer.within(self._stack, tools),
             plans=load_plans(),
             share=FairShare(settings.max_running_turns),
             replay=replay,
@@ -282,7 +284,7 @@ class SessionHost:
             planner=self._planner,
             generator=self._generator,
             counter=counter,
-            window=Window(*self._table.window(model), count_factor(counter)),
+            window=load_window(self._settings, model, counter),
             guard=self._guard,
             meter=meter,
             trace=trace,

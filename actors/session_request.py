@@ -6,6 +6,7 @@ from uuid import UUID
 from domain.conversation import Question
 from domain.errors import InvalidInput
 from domain.ids import MessageId, SessionId, TurnId
+from domain.prompting.audience import locale_of
 
 
 def uuid_of(value: Any) -> UUID:
@@ -27,4 +28,5 @@ def question_of(payload: dict[str, Any]) -> Question:
         text=str(payload.get("text", "")),
         edits=MessageId(uuid_of(edits)) if edits else None,
         regenerates=TurnId(uuid_of(regenerates)) if regenerates else None,
+        locale=locale_of(str(payload.get("locale", ""))),
     )

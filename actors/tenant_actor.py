@@ -19,7 +19,6 @@ from domain.budget import MonthSpent
 from domain.conversation import Question, TurnState
 from domain.errors import AppError, NotFound, TurnRunning, Unavailable
 from domain.ids import MessageId, SessionId, TenantId, TurnId, new_uuid
-from domain.turn import TurnInput
 from storage.postgres.database import tenant_tx
 from storage.postgres.messages import Messages
 from storage.postgres.stored_turn import Accepted, StoredTurn
@@ -136,6 +135,7 @@ class TenantActor:
                 pass  # a question that is just being stored starts its turn first
         running = [turn for one, turn in self._running.items() if sessions is None or one in sessions]
         await asyncio.gather(*(turn.close() for turn in running))
+        await self._parts.summarizer.let_go(self.tenant_id, sessions)
         gone = [live for live in self._recent.values() if sessions is None or live.session_id in sessions]
         for live in gone:
             self._recent.pop(live.turn_id).abandon()
@@ -248,10 +248,8 @@ class TenantActor:
         """`earlier` are the events of the process that had the turn, None for a new turn."""
         parts = self._parts
         model = parts.resolve_model(stored.config.model)
-        asked = stored.config, model, stored.question, stored.history, stored.knowledge
         cache = kept_answers_for(self.tenant_id, stored, model)
-        whose = str(stored.session_id), self.allowance.plan.key
-        turn = TurnInput(stored.id, self.tenant_id, stored.chatbot_id, *asked, cache, *whose)
+        turn = stored.with_model(model, cache, self.allowance.plan.key)
         outcome = None if earlier is None else outcome_of(earlier, model, parts.restart_orphans)
         running = RunningTurn(parts.tools, turn, live, ticket, self.allowance, stored.visitor_id)
         self._running[stored.session_id] = running
@@ -263,6 +261,8 @@ class TenantActor:
                 live.abandon()
             if self._running.get(stored.session_id) is running:
                 del self._running[stored.session_id]
+            about = turn, stored.session_id, stored.said, running.answer
+            parts.summarizer.consider(*about, self.allowance, self.epoch)
             if live.abandoned:
                 self._recent.pop(stored.id, None)
             else:

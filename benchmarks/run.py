@@ -25,6 +25,7 @@ from benchmarks import (
     growth,
     guardrails,
     ingestion,
+    recall_turns,
     retrieval,
     search_scale,
     sockets,
@@ -66,6 +67,9 @@ BENCHMARKS: dict[str, Alone | OnInstallation] = {
     "growth": OnInstallation("Time to first token with 10,000 tenants against 10", growth.measure, shared=False),
     "ingestion": Alone("Chunks per CPU-second from stored file to searchable against raw `encode`", ingestion.measure),
     "retrieval": Alone("What retrieval finds on XQuAD", lambda: uvloop.run(retrieval.measure())),
+    "recall_turns": Alone(
+        "Earlier exchanges that a question brings back, by words and by vectors", recall_turns.measure
+    ),
     "search_scale": OnInstallation(
         "Retrieval over the API with 100,000 chunks of 1,000 bots against LanceDB alone",
         search_scale.measure,

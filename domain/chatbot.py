@@ -12,6 +12,7 @@ from domain.chunking_config import ChunkingConfig
 from domain.guarding.configuration import GuardrailsConfig
 from domain.ids import ChatbotId, TenantId
 from domain.knowledge import FIRST, Knowledge
+from domain.prompting.configuration import ContextConfig, PromptConfig
 from domain.retrieval.configuration import RetrievalConfig
 from domain.text import clean_text
 from domain.trace import TraceDetail
@@ -48,6 +49,8 @@ class ChatbotConfig(BaseModel):
     max_tokens: int = Field(256, ge=1, le=4_096)
     greeting: Text = Field("Hello! What would you like to know?", max_length=1_000)
     no_answer: Text = Field("I could not find an answer to that in the documents.", max_length=1_000)
+    prompt: PromptConfig = Field(default_factory=PromptConfig, description="docs/prompts.md")
+    context: ContextConfig = Field(default_factory=ContextConfig, description="docs/prompts.md")
     retrieval: RetrievalConfig = Field(default_factory=RetrievalConfig)
     chunking: ChunkingConfig = Field(
         default_factory=ChunkingConfig, description="Of documents from now on; those of before say that they are stale."

@@ -44,6 +44,8 @@ class Question:
     """The user's earlier message that the text replaces, in a branch of its own."""
     regenerates: TurnId | None = None
     """The turn whose question is answered again, in a branch beside it."""
+    locale: str = ""
+    """The language tag that the client sent, or nothing."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,8 +7,8 @@ AppError
 ├── PaymentRequired 402       ├── NotFound 404              ├── Conflict 409
 │   └── QuotaExceeded         ├── TooLarge 413              │   ├── AlreadyExists
 ├── UnsupportedMedia 415      ├── Unprocessable 422         │   ├── TurnRunning
-├── RateLimited 429           ├── EngineFailed 502          │   ├── TurnNotRunning
-├── Unavailable 503           │                             │   ├── SessionClosed
+├── RateLimited 429           │   └── PromptTooLong         │   ├── TurnNotRunning
+├── Unavailable 503           ├── EngineFailed 502          │   ├── SessionClosed
 │   ├── ModelStarting         │                             │   └── StaleEpoch
 │   └── StorageFull           │
 └── Unreadable 410            │
@@ -123,6 +123,10 @@ class UnsupportedMedia(AppError):
 
 class Unprocessable(AppError):
     status, code, default = 422, "unprocessable", "The content cannot be processed."
+
+
+class PromptTooLong(Unprocessable):
+    code, default = "prompt_too_long", "The message is too long for this chatbot's language model."
 
 
 class RateLimited(AppError):

@@ -70,8 +70,14 @@ class Generator(Protocol):
 
 
 class TokenCounter(Protocol):
+    def __hash__(self) -> int: ...
+
+    @property
+    def exact(self) -> bool:
+        """Whether it is the model's own tokenizer; another one counts too many rather than too few."""
+
     def count(self, text: str) -> int:
-        """Tokens of `text` in the model's own tokenizer."""
+        """Tokens of `text`."""
 
 
 class QueryEmbedder(Protocol):

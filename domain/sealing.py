@@ -3,7 +3,18 @@
 from dataclasses import dataclass, field
 from typing import Protocol
 
-from domain.ids import ChatbotId, DocumentId, EvaluationId, JobId, MessageId, QuestionId, SessionId, TenantId, TurnId
+from domain.ids import (
+    ChatbotId,
+    DocumentId,
+    EvaluationId,
+    JobId,
+    MessageId,
+    QuestionId,
+    SessionId,
+    TenantId,
+    TurnId,
+    VisitorId,
+)
 
 KEY_BYTES = 32
 
@@ -54,6 +65,15 @@ def citation_place(session_id: SessionId, message_id: MessageId, position: int) 
 
 def title_place(session_id: SessionId) -> str:
     return f"title|{session_id}"
+
+
+def summary_place(session_id: SessionId, turn_id: TurnId) -> str:
+    """Of what was said up to a turn."""
+    return f"summary|{session_id}|{turn_id}"
+
+
+def attributes_place(visitor_id: VisitorId) -> str:
+    return f"attributes|{visitor_id}"
 
 
 def comment_place(message_id: MessageId) -> str:

@@ -4,7 +4,6 @@ import asyncio
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
 from dataclasses import dataclass, field, replace
-from hashlib import sha256
 
 from domain.attempt_lane import Waiting
 from domain.attempts import Attempts
@@ -26,9 +25,13 @@ from domain.ids import ChatbotId, TenantId, TurnId
 from domain.knowledge import FIRST, Knowledge
 from domain.metering import Meter
 from domain.ports import AnswerCache, Generator, Planner, Retriever, TokenCounter
-from domain.prompt import Prompt, Window, fit_prompt, system_text
+from domain.prompt import Conversation, Prompt, Window, fit_prompt
+from domain.prompting.audience import Audience
+from domain.prompting.head import NOBODY
+from domain.prompting.quotations import mark_of
 from domain.retrieval.configuration import Grounding
 from domain.retrieval.result import Retrieval, RetrievalRequest
+from domain.retrieval.rewriting import rewritten
 from domain.retry_budget import RetryBudget
 from domain.trace import TurnTrace
 
@@ -53,6 +56,9 @@ class TurnInput:
     session_id: str = ""
     plan: str = ""
     """The key of the tenant's plan."""
+    summary: str = ""
+    """Of the conversation before `history`."""
+    audience: Audience = NOBODY
 
 
 @dataclass(frozen=True, slots=True)
@@ -188,6 +194,10 @@ async def _answer(
     yield StageReached("retrieving")
     retrieval = turn.config.retrieval
     request = RetrievalRequest(turn.tenant_id, turn.chatbot_id, question, retrieval, turn.history, turn.knowledge)
+    if retrieval.rewrite == "model":
+        with ports.trace.stage("rewrite"):
+            query = await rewritten(question, turn.history, ports, turn.tenant_id, turn.turn_id, turn.model)
+            request = replace(request, query=query)
     with ports.trace.stage("retrieve"):
         found = ports.trace.retrieval = await ports.retriever.retrieve(request)
         passages = chain.passages(found.passages)
@@ -197,17 +207,20 @@ async def _answer(
         progress.answer, progress.reason = turn.config.no_answer, "no relevant passage"
         yield AnswerText(turn.config.no_answer)
         return
-    mark = _mark_of(turn.turn_id) if turn.config.guardrails.data_marking else ""
+    mark = mark_of(turn.turn_id) if turn.config.guardrails.data_marking else ""
+    conversation = Conversation(turn.history, turn.summary)
     with ports.trace.stage("prompt"):
-        prompt = fit_prompt(turn.config, passages, turn.history, question, ports.counter, ports.window, mark)
+        window, audience = ports.window, turn.audience
+        prompt = fit_prompt(turn.config, passages, conversation, question, ports.counter, window, mark, audience)
+    ports.trace.note("prompt", prompt.note | {"exact": ports.counter.exact})
     ports.trace.messages = prompt.messages
-    most_prompt = prompt.tokens * ports.window.count_factor
+    most_prompt = prompt.tokens * window.count_factor
     shortest = most_prompt + min(SHORTEST_ANSWER, prompt.max_tokens)
     room = ports.meter.reserve(most_prompt + prompt.max_tokens, at_least=shortest)
     prompt = replace(prompt, max_tokens=room - most_prompt)
     progress.passages = prompt.passages
     yield StageReached("generating", prompt.tokens)
-    guard = OutputGuard(chain, system_text(turn.config))
+    guard = OutputGuard(chain, prompt.system)
     try:
         progress.attempts = Attempts(ports, turn.model, most_prompt)
         generation = GenerationRequest(
@@ -246,11 +259,6 @@ async def _shown(
     if text:
         progress.answer += text
         yield AnswerText(text, tokens)
-
-
-def _mark_of(turn_id: TurnId) -> str:
-    """What nobody could foresee who wrote a passage or asks; the same when the turn runs again."""
-    return sha256(turn_id.bytes).hexdigest()[:16]
 
 
 def _plan_request(turn: TurnInput, prompt: Prompt, retrieval: Retrieval) -> PlanRequest:

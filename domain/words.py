@@ -3,6 +3,10 @@
 import re
 
 WORD = re.compile(r"\w+")
+STEM = 4
+"""Letters that stand for a word in all its forms."""
+_UNSPACED = re.compile(r"[\u0e00-\u0eff\u1780-\u17ff\u3040-\u30ff\u3400-\u9fff\uf900-\ufaff]+")
+"""Scripts without spaces between words."""
 _ENGLISH_AND_GERMAN = """
 about after again also although among because been before being below between both cannot could does doing
 done down during each else even ever every from further gets give given gives have having here hers herself
@@ -34,3 +38,11 @@ def content_words(text: str) -> set[str]:
 def topic_words(text: str) -> set[str]:
     """The content words that say what a question is about: not those that English or German sentences are built of."""
     return content_words(text) - _FUNCTION_WORDS
+
+
+def stems(text: str) -> set[str]:
+    """The beginnings of the topic words; pairs of letters in scripts without spaces."""
+    found = {word[:STEM] for word in topic_words(_UNSPACED.sub(" ", text))}
+    for run in _UNSPACED.findall(text):
+        found |= {run[at : at + 2] for at in range(max(1, len(run) - 1))}
+    return found

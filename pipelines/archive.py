@@ -12,15 +12,15 @@ from uuid import UUID
 
 from domain.errors import NotFound
 from domain.exports import FORMAT, Export, ExportKind
-from domain.ids import DocumentId, EvaluationId, MessageId, QuestionId, SessionId, TurnId
-from domain.sealing import trace_place
+from domain.ids import DocumentId, EvaluationId, MessageId, QuestionId, SessionId, TurnId, VisitorId
+from domain.sealing import summary_place, trace_place
 from storage.blobs import ORIGINAL, BlobStore, original_key
 from storage.keys import TenantCipher
 from storage.postgres.database import Database, system_tx
 from storage.postgres.evaluations import answer_of
 from storage.postgres.exports import ExportFiles
 from storage.postgres.question_sets import expected_texts, question_fields
-from storage.postgres.sealed_columns import citation_of, comment_of, content_of, title_of
+from storage.postgres.sealed_columns import attributes_of, citation_of, comment_of, content_of, title_of
 from storage.postgres.tenant_keys import keys_of
 
 PIECE = 256 * 1024
@@ -79,6 +79,11 @@ def _revealed(cipher: TenantCipher, name: str, row: dict[str, Any]) -> dict[str,
             row["content"] = content_of(cipher, session, message, sealed, None)
         case "sessions":
             row["title"] = title_of(cipher, SessionId(UUID(row["id"])), sealed, "")
+        case "session_summaries":
+            session, turn = SessionId(UUID(row["session_id"])), TurnId(UUID(row["turn_id"]))
+            row["summary"] = cipher.open_text(summary_place(session, turn), sealed)
+        case "visitor" | "visitors":
+            row["attributes"] = attributes_of(cipher, VisitorId(UUID(row["id"])), sealed)
         case "feedback":
             row["comment"] = comment_of(cipher, MessageId(UUID(row["message_id"])), sealed, "")
         case "citations":

@@ -19,6 +19,7 @@ from domain.ids import SessionId, TurnId, new_uuid
 from domain.knowledge import FIRST
 from domain.metering import Meter, ModelCall, Purse, Tally, UseKind
 from domain.ports import Retriever
+from domain.prompting.audience import Audience
 from domain.question_set import MAX_QUESTIONS, QuestionSpec, StoredQuestion, words
 from domain.retrieval.result import Retrieval, RetrievalRequest
 from domain.turn import AnswerEnded, StopSignal, TurnInput, TurnPorts, run_turn
@@ -108,7 +109,7 @@ class _Run:
         self._stop = StopSignal()
         """Of the answer that is being written."""
         self._unwanted = False
-        self._knowledge = FIRST
+        self._knowledge, self._bot_name = FIRST, ""
 
     def stop(self, work: "asyncio.Task[None]") -> None:
         """End the task; an answer that is being written is metered with what it has used."""
@@ -150,7 +151,8 @@ class _Run:
             evaluation = await evaluations.get(tenant_id, self._claim.id)
             if evaluation.question_set_id is None:
                 raise _Given(SET_GONE)
-            self._knowledge = (await Chatbots(tx).get(tenant_id, evaluation.chatbot_id)).knowledge
+            bot = await Chatbots(tx).get(tenant_id, evaluation.chatbot_id)
+            self._knowledge, self._bot_name = bot.knowledge, bot.name
             questions = await QuestionSets(tx).questions(tenant_id, evaluation.question_set_id, MAX_QUESTIONS)
             done = {result.question_id for result in await evaluations.results(tenant_id, evaluation.id)}
         return evaluation, [question for question in questions if question.id not in done]
@@ -191,16 +193,11 @@ class _Run:
         ports, tenant_id = self._ports, evaluation.tenant_id
         model = ports.resolve_model(evaluation.config.model)
         retriever = _Recording(ports.retriever)
+        turn_id, bot_id = TurnId(new_uuid()), evaluation.chatbot_id
+        asked = question.question, _history(question), self._knowledge
+        whose, audience = str(self._claim.id), Audience(self._bot_name)
         turn = TurnInput(
-            TurnId(new_uuid()),
-            tenant_id,
-            evaluation.chatbot_id,
-            evaluation.config,
-            model,
-            question.question,
-            _history(question),
-            self._knowledge,
-            session_id=str(self._claim.id),
+            turn_id, tenant_id, bot_id, evaluation.config, model, *asked, session_id=whose, audience=audience
         )
         stop = self._stop = StopSignal()
         most, price = ports.bounds(model)

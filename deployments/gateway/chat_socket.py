@@ -49,6 +49,7 @@ class ChatSocket:
         "_ending",
         "_expiry",
         "_limit",
+        "_locale",
         "_page",
         "_queue",
         "_reader",
@@ -61,11 +62,12 @@ class ChatSocket:
     )
 
     def __init__(
-        self, services: GatewayServices, request_id: str, page: PageOrigin, receive: Receive, send: Send
+        self, services: GatewayServices, request_id: str, page: PageOrigin, locale: str, receive: Receive, send: Send
     ) -> None:
         self._services = services
         self._request_id = request_id
         self._page = page
+        self._locale = locale
         self._receive = receive
         self._send = send
         self._limit = FrameLimit()
@@ -193,15 +195,8 @@ class ChatSocket:
             info = await services.conversations.open_session(chatter.tenant_id, session)
             if info["chatbot_id"] != str(chatbot) or not _may_open(chatter, info):
                 raise NotFound("There is no such session.")
-            turns = SocketTurns(
-                services,
-                chatter.tenant_id,
-                session,
-                self._queue,
-                self._request_id,
-                self._give_up,
-                partial(self.end, NOT_FOUND),
-            )
+            gone, give_up = partial(self.end, NOT_FOUND), self._give_up
+            turns = SocketTurns(services, chatter.tenant_id, session, self._queue, self._request_id, give_up, gone)
             turns.enter(info["max_connections"])
         except AppError as error:
             self._complain(error)
@@ -226,10 +221,11 @@ class ChatSocket:
                 case MessageFrame():
                     message_id = str(frame.id)
                     edits = MessageId(frame.edits) if frame.edits else None
-                    turns.submit(Question(message_id, frame.text, edits=edits))
+                    turns.submit(Question(message_id, frame.text, edits=edits, locale=self._locale))
                 case RegenerateFrame():
                     message_id = str(frame.id)
-                    turns.submit(Question(message_id, regenerates=TurnId(frame.turn_id)))
+                    turn_id = TurnId(frame.turn_id)
+                    turns.submit(Question(message_id, regenerates=turn_id, locale=self._locale))
                 case StopFrame():
                     turns.stop(frame.turn_id)
                 case DeliveredFrame():

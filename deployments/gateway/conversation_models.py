@@ -9,6 +9,7 @@ from pydantic import AfterValidator, BaseModel, Field
 
 from deployments.gateway.models import Body
 from domain.conversation import MAX_MESSAGE_CHARS, Feedback, Message, MessageRole, Rating, Session, TurnState
+from domain.prompting.audience import MAX_ATTRIBUTES_TEXT
 from domain.text import clean_text
 from domain.wire import CitationModel, ConsentModel, UsageModel
 from storage.postgres.feedback import RatedAnswer
@@ -185,7 +186,17 @@ class VisitorBody(Body):
         None, min_length=1, max_length=200, description="The tenant's own name for the person."
     )
     signature: str | None = Field(
-        None, max_length=200, description="Hexadecimal HMAC-SHA256 of `user_id` under the bot's identity secret."
+        None,
+        max_length=200,
+        description="Hexadecimal HMAC-SHA256 of `user_id` under the bot's identity secret; with `attributes`, of"
+        " `user_id`, a line feed and `attributes` under the secret followed by `:attributes`.",
+    )
+    attributes: str | None = Field(
+        None,
+        min_length=2,
+        max_length=MAX_ATTRIBUTES_TEXT,
+        description="What the bot's template may tell of the person: the text of a JSON object of short texts, on one"
+        " line, as it was signed.",
     )
     token: str | None = Field(
         None, min_length=1, max_length=8_192, description="An anonymous visitor's last token, at most 30 days expired."

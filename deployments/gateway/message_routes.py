@@ -21,6 +21,7 @@ from deployments.gateway.principal import ReadingChatter, ReplyingChatter, Reque
 from deployments.gateway.services import GatewayServices, Services
 from domain.conversation import Question, Session
 from domain.ids import ChatbotId, MessageId, SessionId, TurnId, new_uuid
+from domain.prompting.audience import locale_of
 from domain.tenancy import Chatter
 from storage.postgres.database import tenant_tx
 from storage.postgres.messages import Messages
@@ -70,7 +71,8 @@ async def post_message(
     """Ask. Answers 202 once the question is stored, or streams the answer to `Accept: text/event-stream`."""
     session = await _session(services, chatter, chatbot_id, session_id)
     edits = MessageId(body.edits) if body.edits else None
-    question = Question(str(body.id or new_uuid()), body.text, edits=edits)
+    locale = locale_of(request.headers.get("accept-language", ""))
+    question = Question(str(body.id or new_uuid()), body.text, edits=edits, locale=locale)
     events = services.conversations.submit(chatter.tenant_id, session.id, question, request_id)
     return await answer(events, request, request_id)
 
@@ -89,7 +91,8 @@ async def regenerate(
     """Answer the turn's question again, in a branch beside it. Answers as a posted message does."""
     session = await _session(services, chatter, chatbot_id, session_id)
     client_id = body.id if body else None
-    question = Question(str(client_id or new_uuid()), regenerates=TurnId(turn_id))
+    locale = locale_of(request.headers.get("accept-language", ""))
+    question = Question(str(client_id or new_uuid()), regenerates=TurnId(turn_id), locale=locale)
     events = services.conversations.submit(chatter.tenant_id, session.id, question, request_id)
     return await answer(events, request, request_id)
 

@@ -57,6 +57,7 @@ class SessionHosts:
             text=question.text,
             edits=str(question.edits) if question.edits else None,
             regenerates=str(question.regenerates) if question.regenerates else None,
+            locale=question.locale,
             request_id=request_id,
         )
         async with aclosing(self._stream(tenant_id, session_id, "submit", payload)) as events:

@@ -4,6 +4,7 @@ What a socket passes through stays on its stack for as long as it is open. FastA
 """
 
 import re
+import sys
 
 from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Receive, Scope, Send
@@ -15,6 +16,7 @@ from deployments.gateway.incoming import origin_allowed
 from deployments.gateway.page_origin import PageOrigin
 from deployments.gateway.services import GatewayServices
 from domain.errors import Unavailable
+from domain.prompting.audience import locale_of
 
 _PATH = re.compile(r"/chatbots/([^/]+)/sessions/([^/]+)/ws")
 
@@ -54,9 +56,10 @@ class SocketDoor:
         try:
             # They would stay in memory for as long as the socket is open.
             page = PageOrigin(headers.get("origin"))
+            locale = sys.intern(locale_of(headers.get("accept-language", "")))
             scope["headers"] = []
             del headers
-            await ChatSocket(services, request_id_in(scope), page, receive, send).run(*found.groups())
+            await ChatSocket(services, request_id_in(scope), page, locale, receive, send).run(*found.groups())
         finally:
             services.metrics.sockets.dec()
             services.census.leave()

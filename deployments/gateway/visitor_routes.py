@@ -27,6 +27,7 @@ from domain.chatbot import Chatbot
 from domain.errors import Forbidden, InvalidInput, NotAuthenticated, NotFound
 from domain.ids import ChatbotId, VisitorId
 from domain.permissions import Permission
+from domain.prompting.audience import attributes_of
 from domain.tenancy import Principal
 from domain.wire import ConsentModel
 from storage.postgres.audit import Audit
@@ -111,9 +112,13 @@ async def _visitor(
     if body.user_id is not None:
         if body.token is not None:
             raise InvalidInput("Send a name with its signature, or a token.")
-        if not signed(identity_secret(services.settings, bot.tenant_id, bot.id), body.user_id, body.signature or ""):
-            raise NotAuthenticated("The signature does not belong to this name.")
-        return await visitors.identify(bot.tenant_id, bot.id, body.user_id)
+        secret = identity_secret(services.settings, bot.tenant_id, bot.id)
+        if not signed(secret, body.user_id, body.signature or "", body.attributes):
+            raise NotAuthenticated("The signature does not belong to this name and its attributes.")
+        attributes = None if body.attributes is None else attributes_of(body.attributes)
+        return await visitors.identify(bot.tenant_id, bot.id, body.user_id, attributes)
+    if body.attributes is not None:
+        raise InvalidInput("Attributes go with a name and its signature.")
     if mode == "identified":
         raise NotAuthenticated("This chatbot asks who you are.")
     if body.token is None:

@@ -91,11 +91,11 @@ def scope_of(
     names: Iterable[str] = (),
 ) -> CacheScope | None:
     """None when the question has to be answered anew: the bot keeps nothing, it is asked again on purpose (no
-    `versions`), it is personal, or the conversation before it matters.
+    `versions`), it or what the model is told is personal, or the conversation before it matters.
 
     `names` are those of the person who asks.
     """
-    if versions is None or config.cache.mode == "off" or personal(question, names) is not None:
+    if versions is None or config.cache.mode == "off" or config.prompt.varies or personal(question, names) is not None:
         return None
     if history and (leans(question) or any(one.role == "user" and personal(one.content, names) for one in history)):
         return None

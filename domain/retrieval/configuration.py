@@ -53,8 +53,10 @@ class RetrievalConfig(BaseModel):
     neighbours: int = Field(
         default=0, ge=0, le=2, description="Chunks on each side, of the same page and section, that go along."
     )
-    rewrite: Literal["off", "rules"] = Field(
-        "rules", description="Search for a question that leans on earlier ones with what it leans on."
+    rewrite: Literal["off", "rules", "model"] = Field(
+        "rules",
+        description="Search for a question that leans on earlier ones with what it leans on, by rules or as the bot's"
+        " model puts it; a model that is late leaves it to the rules.",
     )
     filters: DocumentFilter | None = Field(None, description="The only documents to answer from; null is all.")
     section: Annotated[str, AfterValidator(clean_text)] | None = Field(

@@ -1,19 +1,14 @@
 """How sure the best passages make it that the documents answer at all: "not in the documents" is an answer as well."""
 
 import math
-import re
 from collections.abc import Iterable
 
-from domain.words import topic_words
+from domain.words import stems
 
 JUDGED = 5
 """How many of the best passages are looked at."""
-STEM = 4
-"""Letters that stand for a word in all its forms."""
 UNKNOWN = 0.5
 """The part of a question's words that passages hold, where a question has no words to look for."""
-_UNSPACED = re.compile(r"[\u0e00-\u0eff\u1780-\u17ff\u3040-\u30ff\u3400-\u9fff\uf900-\ufaff]+")
-"""Scripts without spaces between words."""
 
 
 def relevance(similarity: float | None, shared: float) -> float:
@@ -33,14 +28,7 @@ def relevance(similarity: float | None, shared: float) -> float:
 
 def shared_words(question: str, texts: Iterable[str]) -> float:
     """The largest part of the question's words, in any of their forms, that one of the texts holds."""
-    wanted = _stems(question)
+    wanted = stems(question)
     if not wanted:
         return UNKNOWN
-    return max((len(wanted & _stems(text)) / len(wanted) for text in texts), default=0.0)
-
-
-def _stems(text: str) -> set[str]:
-    stems = {word[:STEM] for word in topic_words(_UNSPACED.sub(" ", text))}
-    for run in _UNSPACED.findall(text):
-        stems |= {run[at : at + 2] for at in range(max(1, len(run) - 1))}
-    return stems
+    return max((len(wanted & stems(text)) / len(wanted) for text in texts), default=0.0)

@@ -25,6 +25,8 @@ class RetrievalRequest:
     """The conversation before the question, oldest first."""
     knowledge: Knowledge = FIRST
     """The bot's generation that is live."""
+    query: str | None = None
+    """What a model made of the question; None leaves it to the rules."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -56,8 +56,8 @@ async def retrieve(request: RetrievalRequest, ports: RetrievalPorts) -> Retrieva
     Raises Unavailable when the question cannot be embedded.
     """
     clock, config = _Clock(), request.config
-    query = standalone(request.question, request.history) if config.rewrite == "rules" else None
-    rewritten, query = query is not None, query or request.question
+    query = request.query or (None if config.rewrite == "off" else standalone(request.question, request.history))
+    rewritten, query = query not in (None, request.question), query or request.question
     clock.mark("rewrite")
     documents = None
     if config.filters is not None and not config.filters.empty:

@@ -10,7 +10,9 @@ import structlog
 
 from configs.settings import Settings
 from configs.tables import load_models
+from domain.errors import Unavailable
 from domain.ports import TokenCounter
+from domain.prompt import Window
 from domain.prompt_safety import break_tokens
 from storage.models.store import resolve_weights
 
@@ -30,8 +32,40 @@ class EstimatedTokenCounter:
         return -(-len(text.encode("utf-8", "replace")) // BYTES_PER_TOKEN)
 
 
+_ASCII_LETTERS = bytes(range(65, 91)), bytes(range(97, 123))
+_HALF_TOKENS = (
+    (_ASCII_LETTERS[0], 2),
+    (_ASCII_LETTERS[1], 1),
+    (b" \t", 1),
+    (bytes(one for one in range(128) if one not in b" \t" and not chr(one).isalpha()), 2),
+    # What begins a character of two, three and four bytes.
+    (bytes(range(0xC0, 0xE0)), 3),
+    (bytes(range(0xE0, 0xF0)), 5),
+    (bytes(range(0xF0, 0xF8)), 8),
+)
+"""Halves of a token that each byte of a kind counts: for SmolLM2's tokenizer, whose vocabulary is small, prose in
+English comes to twice its tokens, in German to 1.5 times, in Chinese to 1.4, code to 2.4, and digits, base64 and emoji
+to what they are or more. Only letters that make no words come to less."""
+
+
+class CautiousTokenCounter:
+    """For a model whose tokenizer is not known or does not load: too many rather than too few."""
+
+    exact = False
+
+    def count(self, text: str) -> int:
+        data = text.encode("utf-8", "replace")
+        size = len(data)
+        return -(-sum((size - len(data.translate(None, kind))) * halves for kind, halves in _HALF_TOKENS) // 2)
+
+
+_CAUTIOUS = CautiousTokenCounter()
+
+
 class LocalTokenCounter:
     """Counts as the engine does, with control tokens in the text taken apart."""
+
+    exact = True
 
     def __init__(self, tokenizer: "Tokenizer", control_tokens: Sequence[str]) -> None:
         self._tokenizer = tokenizer
@@ -42,10 +76,9 @@ class LocalTokenCounter:
 
 
 def count_factor(counter: TokenCounter) -> int:
-    """How many tokens an engine may count for each of the counter's, at most: a byte is one at most."""
-    if isinstance(counter, LargestTokenCounter):
-        return max(count_factor(one) for one in counter.counters)
-    return BYTES_PER_TOKEN if isinstance(counter, EstimatedTokenCounter) else 1
+    """How many tokens an engine may count for each of the counter's, at most: a byte is one at most, and the cautious
+    counter has half of one for each at least."""
+    return 1 if counter.exact else 2
 
 
 class LargestTokenCounter:
@@ -54,6 +87,10 @@ class LargestTokenCounter:
     def __init__(self, counters: Sequence[TokenCounter]) -> None:
         self.counters = counters
 
+    @property
+    def exact(self) -> bool:
+        return all(counter.exact for counter in self.counters)
+
     def count(self, text: str) -> int:
         return max(counter.count(text) for counter in self.counters)
 
@@ -61,15 +98,36 @@ class LargestTokenCounter:
 def load_token_counter(settings: Settings, model_key: str) -> TokenCounter:
     """The counter of a name of models.yaml (`default` too); raises InvalidInput for an unknown one. Cached.
 
-    A route's is right for any of its models: it says the largest of their counts.
+    A route's is right for any of its models: it says the largest of their counts. A model without a tokenizer that
+    loads gets one that counts too much: no turn fails by it.
     """
     key = settings.default_model if model_key == "default" else model_key
     kinds = {spec.weights for spec in load_models(settings.models_file).models_behind(key).values()}
-    if kinds == {None}:
-        return EstimatedTokenCounter()
-    local = [_load_counter(resolve_weights(settings, weights)) for weights in sorted(filter(None, kinds))]
-    counters: list[TokenCounter] = [EstimatedTokenCounter(), *local] if None in kinds else local
-    return counters[0] if len(counters) == 1 else LargestTokenCounter(counters)
+    counters = tuple(_counter_of(settings, weights) for weights in sorted(kinds, key=str))
+    return counters[0] if len(counters) == 1 else _largest(counters)
+
+
+@cache
+def _largest(counters: tuple[TokenCounter, ...]) -> LargestTokenCounter:
+    return LargestTokenCounter(counters)
+
+
+def _counter_of(settings: Settings, weights: str | None) -> TokenCounter:
+    if weights is None:
+        return _CAUTIOUS
+    try:
+        return _load_counter(resolve_weights(settings, weights))
+    except Unavailable:
+        # Prepared later, perhaps: it is looked for again.
+        _say_once(weights, "Unavailable")
+        return _CAUTIOUS
+
+
+def load_window(settings: Settings, model_key: str, counter: TokenCounter) -> Window:
+    """The limits of a name of models.yaml (`default` too), a route's smallest, as its counter measures; raises
+    InvalidInput for an unknown one."""
+    key = settings.default_model if model_key == "default" else model_key
+    return Window(*load_models(settings.models_file).window(key), count_factor(counter))
 
 
 def control_tokens(folder: Path) -> tuple[str, ...]:
@@ -82,18 +140,26 @@ def control_tokens(folder: Path) -> tuple[str, ...]:
 
 
 @cache
+def _say_once(weights: str, error: str) -> None:
+    log.warning("tokenizer.not_loaded", weights=weights, error=error)
+
+
+@cache
 def _load_counter(weights: str) -> TokenCounter:
     from tokenizers import Tokenizer
 
-    file = Path(weights) / "tokenizer.json"
-    if file.is_file():
-        return LocalTokenCounter(Tokenizer.from_file(str(file)), control_tokens(Path(weights)))
-    if Path(weights).exists():
-        return EstimatedTokenCounter()
+    folder = Path(weights)
     try:
-        tokenizer = Tokenizer.from_pretrained(weights)
-    except Exception as error:  # noqa: BLE001 - whatever its HTTP client raises
-        log.warning("tokenizer_not_found", weights=weights, error=type(error).__name__)
-        return EstimatedTokenCounter()
-    special = [token.content for token in tokenizer.get_added_tokens_decoder().values() if token.special]
+        if folder.exists():
+            tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
+            special: Sequence[str] = control_tokens(folder)
+        else:
+            tokenizer = Tokenizer.from_pretrained(weights)
+            special = [token.content for token in tokenizer.get_added_tokens_decoder().values() if token.special]
+    except Exception as error:  # noqa: BLE001 - whatever the library or its HTTP client raises
+        _say_once(weights, type(error).__name__)
+        return _CAUTIOUS
+    # A file may ask for the window of training; a count needs the whole text.
+    tokenizer.no_truncation()
+    tokenizer.no_padding()
     return LocalTokenCounter(tokenizer, special)

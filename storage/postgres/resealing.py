@@ -8,7 +8,14 @@ from uuid import UUID
 from psycopg.rows import DictRow
 
 from domain.ids import DocumentId, TenantId
-from domain.sealing import expected_place, question_place, result_place, trace_place
+from domain.sealing import (
+    attributes_place,
+    expected_place,
+    question_place,
+    result_place,
+    summary_place,
+    trace_place,
+)
 from storage.keys import TenantCipher
 from storage.postgres.database import Transaction, fetch_all, fetch_one, queue
 from storage.postgres.queries import load
@@ -96,6 +103,12 @@ class Resealing:
             )
         return self._batch([(row["id"], 0) for row in rows])
 
+    async def summaries(self, after: tuple[UUID, int]) -> Batch:
+        return await self._anew("summary", after, ("id",), lambda row: summary_place(row["session_id"], row["id"]))
+
+    async def visitors(self, after: tuple[UUID, int]) -> Batch:
+        return await self._anew("visitor", after, ("id",), lambda row: attributes_place(row["id"]))
+
     async def questions(self, after: tuple[UUID, int]) -> Batch:
         return await self._anew("question", after, ("id",), lambda row: question_place(row["id"]))
 
@@ -145,7 +158,7 @@ class Resealing:
     ) -> Batch:
         """Of a table that was never in clear; `names` are its key beside the tenant."""
         values = {"after": after[0], "after_position": after[1]}
-        plural = noun if noun == "expected" else f"{noun}s"
+        plural = {"expected": "expected", "summary": "summaries"}.get(noun, f"{noun}s")
         rows, cipher = await self._stale(f"stale_{plural}", **values), self._cipher
         for row in rows:
             place = place_of(row)

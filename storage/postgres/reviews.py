@@ -89,4 +89,5 @@ class Reviews:
 
     async def withhold(self, message_id: MessageId) -> bool:
         """Take a message out of its conversation; False when it was."""
+        await queue(self._tx, _SQL["lock_session"], tenant_id=self._tenant, message_id=message_id)
         return await execute(self._tx, _SQL["withhold"], tenant_id=self._tenant, message_id=message_id) == 1

@@ -1,12 +1,13 @@
 """Columns that hold sealed text: what is written to them, and what is read from rows of today and of earlier days."""
 
 import json
+from collections.abc import Mapping
 
 from psycopg.rows import DictRow
 
 from domain.conversation import Citation
-from domain.ids import DocumentId, MessageId, SessionId
-from domain.sealing import citation_place, comment_place, message_place, title_place
+from domain.ids import DocumentId, MessageId, SessionId, VisitorId
+from domain.sealing import attributes_place, citation_place, comment_place, message_place, title_place
 from storage.keys import TenantCipher
 
 
@@ -25,6 +26,21 @@ def title_of(cipher: TenantCipher, session_id: SessionId, sealed: bytes | None, 
 def comment_of(cipher: TenantCipher, message_id: MessageId, sealed: bytes | None, clear: str) -> str:
     """What somebody said about an answer. Raises Unreadable."""
     return _text(cipher, comment_place(message_id), sealed, clear)
+
+
+def attributes_of(cipher: TenantCipher, visitor_id: VisitorId, sealed: bytes | None) -> dict[str, str]:
+    """What the tenant's server vouched for about a visitor. Raises Unreadable."""
+    if sealed is None:
+        return {}
+    found: dict[str, str] = json.loads(cipher.open_text(attributes_place(visitor_id), sealed))
+    return found
+
+
+def seal_attributes(cipher: TenantCipher, visitor_id: VisitorId, attributes: Mapping[str, str]) -> bytes | None:
+    """None are no secret."""
+    if not attributes:
+        return None
+    return cipher.seal_text(attributes_place(visitor_id), json.dumps(dict(attributes), ensure_ascii=False))
 
 
 def seal_content(cipher: TenantCipher, session_id: SessionId, message_id: MessageId, text: str) -> bytes:

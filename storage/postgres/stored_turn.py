@@ -3,12 +3,14 @@
 from dataclasses import dataclass, field
 from uuid import UUID
 
-from domain.caching.scope import Versions
+from domain.caching.scope import CacheScope, Versions
 from domain.chatbot import ChatbotConfig
-from domain.generation import PromptMessage
 from domain.ids import ChatbotId, MessageId, SessionId, TurnId
 from domain.knowledge import Knowledge
+from domain.prompting.audience import Audience
+from domain.turn import TurnInput
 from storage.keys import TenantCipher
+from storage.postgres.said import Said
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,8 +23,9 @@ class StoredTurn:
     epoch: int
     question: str
     config: ChatbotConfig
-    history: tuple[PromptMessage, ...]
-    """The answered exchanges above it on its branch, oldest first: user, assistant, user, assistant …"""
+    said: Said
+    """What was said above it on its branch."""
+    audience: Audience
     knowledge: Knowledge
     """The generation of the bot's documents that is live."""
     visitor_id: UUID | None
@@ -33,6 +36,25 @@ class StoredTurn:
     """What a kept answer has to be of; None for a turn that needs a new one: an edit, asked again, or taken over."""
     visitor_name: str | None = None
     """The tenant's own name for who asks."""
+
+    def with_model(self, model: str, cache: CacheScope | None, plan: str) -> TurnInput:
+        """What runs it on a model that `config.model` stands for; `plan` is the key of the tenant's."""
+        said = self.said
+        return TurnInput(
+            self.id,
+            self.cipher.tenant_id,
+            self.chatbot_id,
+            self.config,
+            model,
+            self.question,
+            said.history,
+            self.knowledge,
+            cache,
+            str(self.session_id),
+            plan,
+            said.summary,
+            self.audience,
+        )
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,19 +9,18 @@ from domain.caching.scope import Versions
 from domain.chatbot import ChatbotConfig
 from domain.conversation import Citation, Question, TurnState
 from domain.errors import ConsentRequired, NotFound, SessionClosed, StaleEpoch, TurnRunning
-from domain.generation import PromptMessage
 from domain.ids import ChatbotId, MessageId, SessionId, TenantId, TurnId
 from domain.knowledge import Knowledge
 from storage.keys import TenantCipher
 from storage.postgres.database import Transaction, execute, fetch_all, fetch_one, queue
 from storage.postgres.queries import load
+from storage.postgres.said import LIMITS, audience_of, said_of
 from storage.postgres.sealed_columns import content_of, seal_citation, seal_content, seal_title
 from storage.postgres.stored_turn import Accepted, StoredTurn
 from storage.postgres.tenant_keys import cipher_of
 
 _SQL = load("turns")
 
-HISTORY_TURNS = 10
 TITLE_CHARS = 80
 """Of the first question, which names a session that has no title."""
 
@@ -105,15 +104,14 @@ class Turns:
             "message_id": message_id,
             "sealed": seal_content(cipher, session_id, message_id, question.text),
             "sealed_title": seal_title(cipher, session_id, question.text[:TITLE_CHARS]),
+            "locale": question.locale,
             "state": state or TurnState.ACCEPTED,
             "admitted": state is not None,
         }
         try:
             async with self._tx.pipeline():
                 cursor = await self._tx.execute(_SQL["accept"], values)
-                history = await self._tx.execute(
-                    _SQL["history"], {"tenant_id": self._tenant, "turn_id": turn_id, "limit": HISTORY_TURNS}
-                )
+                history = await self._tx.execute(_SQL["history"], self._history_of(turn_id))
         except UniqueViolation as error:
             raise TurnRunning from error
         except ForeignKeyViolation as error:
@@ -137,6 +135,9 @@ class Turns:
         turn = _stored(row, (turn_id, session_id, epoch), text, await history.fetchall(), cipher, versions)
         return Accepted(turn_id, row["user_message_id"], row["plan"], True, turn)
 
+    def _history_of(self, turn_id: TurnId) -> dict[str, object]:
+        return {"tenant_id": self._tenant, "turn_id": turn_id, **LIMITS}
+
     async def begin(self, turn_id: TurnId, epoch: int) -> None:
         """A turn that waited in the queue starts."""
         await execute(self._tx, _SQL["begin"], tenant_id=self._tenant, id=turn_id, epoch=epoch)
@@ -151,8 +152,7 @@ class Turns:
         for row in rows:
             session_id = row["session_id"]
             text = content_of(cipher, session_id, row["message_id"], row["sealed"], row["content"])
-            values = {"tenant_id": self._tenant, "turn_id": row["id"], "limit": HISTORY_TURNS}
-            history = await fetch_all(self._tx, _SQL["history"], **values)
+            history = await fetch_all(self._tx, _SQL["history"], **self._history_of(row["id"]))
             found.append(_stored(row, (row["id"], session_id, row["epoch"]), text, history, cipher))
         return found
 
@@ -252,21 +252,11 @@ def _stored(
         epoch=epoch,
         question=question,
         config=ChatbotConfig.model_validate(row["config"]),
-        history=_exchanges(cipher, session_id, history),
+        said=said_of(cipher, session_id, history),
+        audience=audience_of(cipher, row),
         knowledge=Knowledge(row["knowledge_generation"], row["knowledge_model"] or ""),
         visitor_id=row["visitor_id"],
         cipher=cipher,
         versions=versions,
         visitor_name=row.get("visitor_name"),
     )
-
-
-def _exchanges(cipher: TenantCipher, session_id: SessionId, rows: list[DictRow]) -> tuple[PromptMessage, ...]:
-    """Turns that were stopped before their first word are left out."""
-    found: list[PromptMessage] = []
-    for row in reversed(rows):
-        answer = content_of(cipher, session_id, row["answer_id"], row["sealed_answer"], row["answer"])
-        if answer:
-            question = content_of(cipher, session_id, row["question_id"], row["sealed_question"], row["question"])
-            found += (PromptMessage("user", question), PromptMessage("assistant", answer))
-    return tuple(found)

@@ -1,13 +1,16 @@
 """Visitors of a chatbot: known by the tenant's own name for them, or anonymous."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from uuid import UUID
 
 from domain.errors import TenantSuspended
 from domain.ids import ChatbotId, TenantId, VisitorId, new_uuid
-from storage.postgres.database import Transaction, fetch_all, fetch_one
+from storage.postgres.database import Transaction, fetch_all, fetch_one, queue
 from storage.postgres.queries import load
+from storage.postgres.sealed_columns import seal_attributes
+from storage.postgres.tenant_keys import cipher_of
 
 _SQL = load("visitors")
 
@@ -37,8 +40,15 @@ class Visitors:
         assert row is not None
         return VisitorId(row["id"])
 
-    async def identify(self, tenant_id: TenantId, chatbot_id: ChatbotId, external_id: str) -> VisitorId:
-        """The visitor of this name, made when there is none; the caller has checked the claim to it."""
+    async def identify(
+        self,
+        tenant_id: TenantId,
+        chatbot_id: ChatbotId,
+        external_id: str,
+        attributes: Mapping[str, str] | None = None,
+    ) -> VisitorId:
+        """The visitor of this name, made when there is none; the caller has checked the claim to it. `attributes`
+        replace those of before; None leaves them."""
         row = await fetch_one(
             self._tx,
             _SQL["identify"],
@@ -48,7 +58,12 @@ class Visitors:
             external_id=external_id,
         )
         assert row is not None
-        return VisitorId(row["id"])
+        visitor_id = VisitorId(row["id"])
+        if attributes is not None:
+            cipher = await cipher_of(self._tx, tenant_id)
+            sealed = seal_attributes(cipher, visitor_id, attributes)
+            await queue(self._tx, _SQL["set_attributes"], tenant_id=tenant_id, id=visitor_id, sealed=sealed)
+        return visitor_id
 
     async def welcome_back(self, tenant_id: TenantId, chatbot_id: ChatbotId, visitor_id: VisitorId) -> bool:
         """False when the bot has no such anonymous visitor."""

@@ -67,6 +67,8 @@ insert into citations (tenant_id, message_id, position, document_id, document_na
     values (%(tenant)s, %(id)s, 1, %(id)s, 'a.txt', 0, 1, 'x');
 insert into usage_ledger (tenant_id, turn_id, chatbot_id, session_id, model, prompt_tokens, completion_tokens)
     values (%(tenant)s, %(id)s, %(id)s, %(id)s, 'm', 1, 1);
+insert into session_summaries (tenant_id, session_id, turn_id, sealed, model)
+    values (%(tenant)s, %(id)s, %(id)s, 'x', 'm');
 insert into turn_traces (tenant_id, turn_id, sealed, expires_at) values (%(tenant)s, %(id)s, 'x', now());
 insert into budget_notices (tenant_id, id, budget, level, period, most, used)
     values (%(tenant)s, %(id)s, 'tokens', 'soft', '2026-01-01', 10, 9);

@@ -8,7 +8,13 @@ from cluster.probe.operations import sample
 from tests.fixtures.gateway import GatewayRig
 
 EXTRA = ("tenant_id", "id", "role", "is_admin", "plan", "created_at", "password_hash", "__proto__")
-FREE = {("ChatbotBody", "config"), ("RetrieveBody", "retrieval"), ("DocumentChange", "metadata")}
+FREE = {
+    ("ChatbotBody", "config"),
+    ("RetrieveBody", "retrieval"),
+    ("PromptPreviewBody", "config"),
+    ("PromptPreviewBody", "attributes"),
+    ("DocumentChange", "metadata"),
+}
 FREE_PATHS = {"/chatbots/{chatbot_id}/config", "/chatbots/{chatbot_id}/draft"}
 """Free by their schema: the route checks them against the configuration's own model, below. Metadata is free."""
 

@@ -205,7 +205,8 @@ def test_counters_of_providers_overestimate_and_unknown_models_are_refused(tmp_p
     settings = Settings(_env_file=None, data_dir=tmp_path, models_file=file, default_model="m")
     counter = load_token_counter(settings, "default")
     assert counter.count("") == 0
-    assert counter.count("Hello world") == 4
-    assert counter.count("日本語") == 3
+    assert counter.count("Hello world") == 6
+    assert counter.count("日本語") == 8
+    assert not counter.exact
     with pytest.raises(InvalidInput):
         load_token_counter(settings, "nothing")

@@ -49,6 +49,7 @@ BODIES: dict[tuple[str, str], dict[str, Any]] = {
     ("post", "/knowledgebase/{chatbot_id}/chunk-preview/file"): {"files": {"files": ("a.txt", b"Twelve months.")}},
     ("get", "/knowledgebase/{chatbot_id}/documents/{document_id}/passage"): {"params": {"start": 0, "end": 1}},
     ("post", "/chatbots/{chatbot_id}/retrieve"): {"json": {"question": "How long?"}},
+    ("post", "/chatbots/{chatbot_id}/prompt-preview"): {"json": {"question": "How long?"}},
     ("patch", "/tenant/security"): {"json": {"require_mfa": False}},
     ("post", "/auth/oidc/{provider}/link"): {"json": {}},
     ("post", "/reviews/{review_id}/approve"): {"json": {}},

@@ -119,7 +119,7 @@ async def test_a_withheld_message_is_gone_for_readers_and_for_the_model(rig: Gat
         accepted = await turns.accept(session_id, Question("next", "and now?"), *ids, epoch, TurnState.RUNNING)
     assert accepted is not None
     assert accepted.turn is not None
-    assert accepted.turn.history == ()
+    assert accepted.turn.said.history == ()
 
 
 async def test_a_config_says_what_the_checks_do_and_keeps_the_rest(rig: GatewayRig, chat: Chat) -> None:

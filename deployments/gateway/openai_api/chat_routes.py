@@ -7,7 +7,7 @@ from typing import Annotated, Any
 from uuid import UUID, uuid4
 
 import structlog
-from fastapi import APIRouter, Response
+from fastapi import APIRouter, Request, Response
 from fastapi.responses import JSONResponse, StreamingResponse
 from redis.exceptions import RedisError
 
@@ -22,6 +22,7 @@ from domain.errors import AppError, NotFound, TooLarge
 from domain.given_history import GivenHistory, fingerprint, history_of
 from domain.ids import ChatbotId, SessionId, TenantId, TurnId
 from domain.permissions import Permission
+from domain.prompting.audience import locale_of
 from domain.tenancy import Principal
 from storage.postgres.chatbots import Chatbots
 from storage.postgres.database import tenant_tx
@@ -56,7 +57,9 @@ async def get_model(chatbot_id: str, services: Services, principal: Reader) -> M
 
 
 @router.post("/chat/completions", responses=_STREAM, response_model=None)
-async def complete(body: ChatBody, services: Services, principal: Asker, request_id: RequestId) -> Response:
+async def complete(
+    body: ChatBody, request: Request, services: Services, principal: Asker, request_id: RequestId
+) -> Response:
     """Answer the last message, remembering those before it. A client that leaves a stream stops the answer."""
     bot = chatbot_of(body.model)
     history = history_of(body.said)
@@ -64,9 +67,9 @@ async def complete(body: ChatBody, services: Services, principal: Asker, request
         raise TooLarge(f"A question has at most {MAX_MESSAGE_CHARS:,} characters.")
     chat = _Chat(services, principal.tenant_id, bot, body.user, history)
     session_id = await chat.session()
-    events = services.conversations.submit(
-        principal.tenant_id, session_id, Question(str(uuid4()), history.question), request_id
-    )
+    locale = locale_of(request.headers.get("accept-language", ""))
+    question = Question(str(uuid4()), history.question, locale=locale)
+    events = services.conversations.submit(principal.tenant_id, session_id, question, request_id)
     ack = await acknowledged(events)
     structlog.contextvars.bind_contextvars(turn_id=ack["turn"])
     completion = Completion(body.model, ack)

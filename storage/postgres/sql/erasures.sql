@@ -117,6 +117,8 @@ select
      where c.tenant_id = %(tenant_id)s
        and (m.session_id = any(%(sessions)s::uuid[]) or c.document_id = any(%(documents)s::uuid[]))) as citations,
     (select count(*) from reviews where tenant_id = %(tenant_id)s and session_id = any(%(sessions)s::uuid[])) as reviews,
+    (select count(*) from session_summaries
+     where tenant_id = %(tenant_id)s and session_id = any(%(sessions)s::uuid[])) as session_summaries,
     (select count(*) from visitors where tenant_id = %(tenant_id)s and id = any(%(visitors)s::uuid[])) as visitors,
     (select count(*) from consents where tenant_id = %(tenant_id)s and visitor_id = any(%(visitors)s::uuid[]))
         as consents,

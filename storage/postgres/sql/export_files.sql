@@ -1,5 +1,5 @@
 -- name: visitor_visitor
-select id, chatbot_id, external_id, created_at, last_seen_at from visitors
+select id, chatbot_id, external_id, sealed_attributes as sealed, created_at, last_seen_at from visitors
 where tenant_id = %(tenant_id)s and id = %(subject)s
 
 -- name: visitor_consents
@@ -7,7 +7,8 @@ select id, chatbot_id, policy_version, ip, at from consents
 where tenant_id = %(tenant_id)s and visitor_id = %(subject)s order by id
 
 -- name: visitor_sessions
-select id, chatbot_id, title, sealed_title as sealed, head_turn_id, closed_at, created_at, updated_at from sessions
+select id, chatbot_id, title, sealed_title as sealed, head_turn_id, locale, closed_at, created_at, updated_at
+from sessions
 where tenant_id = %(tenant_id)s and visitor_id = %(subject)s order by id
 
 -- name: visitor_messages
@@ -23,6 +24,12 @@ from turn_traces r
 join turns t on t.tenant_id = r.tenant_id and t.id = r.turn_id
 join sessions s on s.tenant_id = t.tenant_id and s.id = t.session_id
 where r.tenant_id = %(tenant_id)s and s.visitor_id = %(subject)s order by r.turn_id
+
+-- name: visitor_session_summaries
+select y.session_id, y.turn_id, y.sealed, y.model, y.created_at
+from session_summaries y
+join sessions s on s.tenant_id = y.tenant_id and s.id = y.session_id
+where y.tenant_id = %(tenant_id)s and s.visitor_id = %(subject)s order by y.turn_id
 
 -- name: visitor_citations
 select m.session_id, c.message_id, c.position, c.document_id, c.document_name, c.page, c.section, c.span_start,
@@ -127,13 +134,15 @@ select job_id, document_id, name, state, reason, chunks, at from ingestion_job_i
 where tenant_id = %(tenant_id)s order by job_id, key
 
 -- name: tenant_visitors
-select id, chatbot_id, external_id, created_at, last_seen_at from visitors where tenant_id = %(tenant_id)s order by id
+select id, chatbot_id, external_id, sealed_attributes as sealed, created_at, last_seen_at from visitors
+where tenant_id = %(tenant_id)s order by id
 
 -- name: tenant_consents
 select id, chatbot_id, visitor_id, policy_version, ip, at from consents where tenant_id = %(tenant_id)s order by id
 
 -- name: tenant_sessions
-select id, chatbot_id, visitor_id, title, sealed_title as sealed, head_turn_id, closed_at, created_at, updated_at
+select id, chatbot_id, visitor_id, title, sealed_title as sealed, head_turn_id, locale, closed_at, created_at,
+       updated_at
 from sessions
 where tenant_id = %(tenant_id)s order by id
 
@@ -148,6 +157,10 @@ select turn_id, sealed, expires_at from turn_traces where tenant_id = %(tenant_i
 -- name: tenant_messages
 select id, session_id, turn_id, role, content, sealed, created_at, delivered_at from messages
 where tenant_id = %(tenant_id)s order by id
+
+-- name: tenant_session_summaries
+select session_id, turn_id, sealed, model, created_at from session_summaries
+where tenant_id = %(tenant_id)s order by turn_id
 
 -- name: tenant_citations
 select m.session_id, c.message_id, c.position, c.document_id, c.document_name, c.page, c.section, c.span_start,

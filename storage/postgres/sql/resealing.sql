@@ -65,6 +65,28 @@ update feedback set comment = '', sealed_comment = %(sealed)s
 where tenant_id = %(tenant_id)s and message_id = %(id)s and sealed_comment is not distinct from %(before)s
   and comment = %(comment)s;
 
+-- name: stale_summaries
+select turn_id as id, session_id, sealed
+from session_summaries
+where tenant_id = %(tenant_id)s and turn_id > %(after)s and substring(sealed from 2 for 4) <> %(version)s
+order by turn_id
+limit %(limit)s;
+
+-- name: put_summary
+update session_summaries set sealed = %(sealed)s
+where tenant_id = %(tenant_id)s and turn_id = %(id)s and sealed = %(before)s;
+
+-- name: stale_visitors
+select id, sealed_attributes as sealed
+from visitors
+where tenant_id = %(tenant_id)s and id > %(after)s and substring(sealed_attributes from 2 for 4) <> %(version)s
+order by id
+limit %(limit)s;
+
+-- name: put_visitor
+update visitors set sealed_attributes = %(sealed)s
+where tenant_id = %(tenant_id)s and id = %(id)s and sealed_attributes = %(before)s;
+
 -- name: stale_questions
 select id, sealed
 from evaluation_questions
@@ -140,6 +162,10 @@ select exists (select from tenant_keys
                    and substring(sealed_title from 2 for 4) <> %(version)s)
    and not exists (select from feedback where tenant_id = %(tenant_id)s
                    and substring(sealed_comment from 2 for 4) <> %(version)s)
+   and not exists (select from session_summaries where tenant_id = %(tenant_id)s
+                   and substring(sealed from 2 for 4) <> %(version)s)
+   and not exists (select from visitors where tenant_id = %(tenant_id)s
+                   and substring(sealed_attributes from 2 for 4) <> %(version)s)
    and not exists (select from evaluation_questions where tenant_id = %(tenant_id)s
                    and substring(sealed from 2 for 4) <> %(version)s)
    and not exists (select from expected_passages where tenant_id = %(tenant_id)s

@@ -32,6 +32,21 @@ where tenant_id = %(tenant_id)s and id = %(id)s and state = 'pending'
 returning id, chatbot_id, session_id, turn_id, message_id, place, check_name, outcome, score, state, note, decided_by,
           decided_at, created_at;
 
+-- name: lock_session
+-- A summary that is being stored is there afterwards.
+select from sessions s
+where s.tenant_id = %(tenant_id)s
+  and s.id = (select m.session_id from messages m where m.tenant_id = %(tenant_id)s and m.id = %(message_id)s)
+for update;
+
 -- name: withhold
-update messages set withheld_at = now()
-where tenant_id = %(tenant_id)s and id = %(message_id)s and withheld_at is null;
+-- A summary of the conversation may say what the message said.
+with withheld as (
+    update messages set withheld_at = now()
+    where tenant_id = %(tenant_id)s and id = %(message_id)s and withheld_at is null
+    returning session_id
+), forgotten as (
+    delete from session_summaries
+    where tenant_id = %(tenant_id)s and session_id in (select session_id from withheld)
+)
+select from withheld;

@@ -27,15 +27,16 @@ where s.tenant_id = %(tenant_id)s and s.id = %(session_id)s;
 with held as materialized (
     select epoch from tenant_epochs where tenant_id = %(tenant_id)s and epoch = %(epoch)s for share
 ), place as (
-    select s.id, s.chatbot_id, s.visitor_id, s.head_turn_id, s.closed_at, c.name, c.version, c.knowledge_generation,
-           c.knowledge_model, c.knowledge_version, f.config,
-           (select v.external_id from visitors v where v.tenant_id = s.tenant_id and v.id = s.visitor_id) as visitor_name,
+    select s.id, s.chatbot_id, s.head_turn_id, s.closed_at, s.locale, s.visitor_id, v.external_id as visitor_name,
+           v.sealed_attributes, c.name, c.version, c.knowledge_generation, c.knowledge_model, c.knowledge_version,
+           f.config,
            s.visitor_id is null or not coalesce((f.config #>> '{privacy,consent_required}')::boolean, false)
                or exists (select from consents a where a.tenant_id = s.tenant_id and a.visitor_id = s.visitor_id
                           and a.policy_version = f.config #>> '{privacy,policy_version}') as consented
     from sessions s
     join chatbots c on c.tenant_id = s.tenant_id and c.id = s.chatbot_id
     join chatbot_configs f on f.tenant_id = c.tenant_id and f.chatbot_id = c.id and f.version = c.version
+    left join visitors v on v.tenant_id = s.tenant_id and v.id = s.visitor_id
     where s.tenant_id = %(tenant_id)s and s.id = %(session_id)s
 ), known as (
     select id, state, user_message_id
@@ -70,13 +71,15 @@ with held as materialized (
     -- The first question names a session that has no title.
     update sessions s
     set updated_at = now(), head_turn_id = turn.id,
+        locale = case when %(locale)s = '' then s.locale else %(locale)s end,
         sealed_title = case when s.title = '' then coalesce(s.sealed_title, %(sealed_title)s) end
     from turn
     where s.tenant_id = %(tenant_id)s and s.id = %(session_id)s
 )
 select held.epoch, t.plan, place.chatbot_id, place.name as chatbot_name, place.version, place.config, place.closed_at,
        place.consented, place.knowledge_generation, place.knowledge_model, place.knowledge_version, place.visitor_id,
-       place.visitor_name,
+       place.visitor_name, place.sealed_attributes,
+       case when %(locale)s = '' then place.locale else %(locale)s end as locale,
        known.id as known_id, known.state as known_state, known.user_message_id as known_message_id,
        turn.id as turn_id, turn.user_message_id, origin.id as origin_id, origin.user_message_id as origin_message_id,
        origin.content as origin_content, origin.sealed as origin_sealed
@@ -89,8 +92,14 @@ left join origin on true
 where t.id = %(tenant_id)s;
 
 -- name: history
--- The answered exchanges above a turn on its own branch, newest first.
-with recursive line as (
+-- The answered exchanges above a turn on its own branch, newest first, as many as its configuration may make use of,
+-- and where it sums conversations up what was summed up.
+with recursive wanted as materialized (
+    select f.config #>> '{context,strategy}' as strategy
+    from turns t
+    join chatbot_configs f on f.tenant_id = t.tenant_id and f.chatbot_id = t.chatbot_id and f.version = t.config_version
+    where t.tenant_id = %(tenant_id)s and t.id = %(turn_id)s
+), line as (
     select id, parent_turn_id, user_message_id, 0 as depth
     from turns
     where tenant_id = %(tenant_id)s and id = %(turn_id)s
@@ -98,13 +107,16 @@ with recursive line as (
     select t.id, t.parent_turn_id, t.user_message_id, line.depth + 1
     from line
     join turns t on t.tenant_id = %(tenant_id)s and t.id = line.parent_turn_id
-    where line.depth < %(limit)s
+    where line.depth < (select case strategy when 'summary' then %(summarized)s when 'recall' then %(recalled)s
+                                             else %(sliding)s end from wanted)
 )
-select q.id as question_id, q.content as question, q.sealed as sealed_question,
-       a.id as answer_id, a.content as answer, a.sealed as sealed_answer
+select line.id as turn_id, q.id as question_id, q.content as question, q.sealed as sealed_question,
+       a.id as answer_id, a.content as answer, a.sealed as sealed_answer, y.sealed as sealed_summary
 from line
 join messages q on q.tenant_id = %(tenant_id)s and q.id = line.user_message_id
 join messages a on a.tenant_id = %(tenant_id)s and a.turn_id = line.id and a.role = 'assistant'
+left join session_summaries y on y.tenant_id = %(tenant_id)s and y.turn_id = line.id
+    and (select strategy from wanted) = 'summary'
 where line.depth > 0 and a.withheld_at is null and q.withheld_at is null
 order by line.depth;
 
@@ -116,9 +128,10 @@ where tenant_id = %(tenant_id)s and id = %(id)s and epoch = %(epoch)s and state 
 -- name: open_turns
 -- Turns without an end, with what it takes to run them again.
 select t.id, t.session_id, t.chatbot_id, t.epoch, m.id as message_id, m.content, m.sealed, f.config,
-       c.knowledge_generation, c.knowledge_model, s.visitor_id
+       c.name as chatbot_name, c.knowledge_generation, c.knowledge_model, s.locale, s.visitor_id, v.sealed_attributes
 from turns t
 join sessions s on s.tenant_id = t.tenant_id and s.id = t.session_id
+left join visitors v on v.tenant_id = s.tenant_id and v.id = s.visitor_id
 join chatbots c on c.tenant_id = t.tenant_id and c.id = t.chatbot_id
 join messages m on m.tenant_id = t.tenant_id and m.id = t.user_message_id
 join chatbot_configs f on f.tenant_id = t.tenant_id and f.chatbot_id = t.chatbot_id and f.version = t.config_version

@@ -14,6 +14,9 @@ values (%(tenant_id)s, %(id)s, %(chatbot_id)s, %(external_id)s)
 on conflict (tenant_id, chatbot_id, external_id) do update set last_seen_at = now()
 returning id;
 
+-- name: set_attributes
+update visitors set sealed_attributes = %(sealed)s where tenant_id = %(tenant_id)s and id = %(id)s;
+
 -- name: welcome_back
 -- Only who has no name: the others prove theirs again.
 update visitors set last_seen_at = now()

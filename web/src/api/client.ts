@@ -13,6 +13,7 @@ import type {
   Message,
   Page,
   Passage,
+  PromptPreview,
   SessionChange,
   TotpEnabled,
   TotpSecret,
@@ -31,6 +32,8 @@ export class Api {
   createChatbot = (name: string) => this.http.post<Chatbot>("/chatbots", { name });
   deleteChatbot = (bot: string) => this.http.remove(`/chatbots/${bot}`);
   saveConfig = (bot: string, config: ChatbotConfig) => this.http.put<Chatbot>(`/chatbots/${bot}/config`, config);
+  previewPrompt = (bot: string, question: string, config: ChatbotConfig) =>
+    this.http.post<PromptPreview>(`/chatbots/${bot}/prompt-preview`, { question, config });
   configVersions = async (bot: string) =>
     (await this.http.get<{ items: ConfigVersion[] }>(`/chatbots/${bot}/config/versions`)).items;
 

@@ -45,6 +45,28 @@ export interface ChunkingConfig {
   respect_pages: boolean;
 }
 
+/** The page changes the template only. */
+export interface PromptConfig {
+  template: string;
+}
+
+export interface ContextConfig {
+  strategy: "sliding" | "summary" | "recall";
+}
+
+/** What a model would be told. */
+export interface PromptPreview {
+  asked: boolean;
+  model: string;
+  messages: { role: "system" | "user" | "assistant"; content: string }[];
+  tokens: number;
+  parts: Record<"system" | "examples" | "history" | "memory" | "passages" | "question", number>;
+  exact: boolean;
+  context_tokens: number;
+  max_tokens: number;
+  left_out: Record<"passages" | "history" | "examples", number>;
+}
+
 export interface ChatbotConfig {
   system_prompt: string;
   persona: string;
@@ -54,6 +76,8 @@ export interface ChatbotConfig {
   max_tokens: number;
   greeting: string;
   no_answer: string;
+  prompt: PromptConfig;
+  context: ContextConfig;
   retrieval: RetrievalConfig;
   chunking: ChunkingConfig;
   /** What a visitor sees of a source: what is cited, or also what stands around it. */

@@ -9,6 +9,7 @@ import { useServices } from "../api/services";
 import type { Chatbot, ChatbotConfig } from "../api/types";
 import { BotDeletion } from "./BotDeletion";
 import { ConfigFields } from "./ConfigFields";
+import { PromptPreview } from "./PromptPreview";
 import { VersionList } from "./VersionList";
 
 interface Props {
@@ -78,6 +79,8 @@ export function BotSettings({ bot, opened, onClose }: Props) {
           </Group>
         </Stack>
       </form>
+      <Divider my="lg" />
+      <PromptPreview bot={bot.id} config={config} />
       <Divider my="lg" />
       {opened && <VersionList bot={bot} onChoose={setConfig} />}
       <Divider my="lg" />

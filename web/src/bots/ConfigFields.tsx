@@ -42,6 +42,33 @@ export function ConfigFields({ config, onChange }: Props) {
           set({ system_prompt: event.currentTarget.value });
         }}
       />
+      <Textarea
+        label="Template"
+        description="The whole text, with names such as {{system_prompt}}, {{persona}}, {{language}} and {{date}}; empty puts instructions, persona and tone together."
+        autosize
+        minRows={2}
+        maxRows={12}
+        maxLength={16_000}
+        value={config.prompt.template}
+        onChange={(event) => {
+          set({ prompt: { ...config.prompt, template: event.currentTarget.value } });
+        }}
+      />
+      <Select
+        label="Long conversations"
+        allowDeselect={false}
+        data={[
+          { value: "sliding", label: "Forget what is older" },
+          { value: "summary", label: "Sum up what is older" },
+          { value: "recall", label: "Recall what a question comes back to" },
+        ]}
+        value={config.context.strategy}
+        onChange={(value) => {
+          if (value === "sliding" || value === "summary" || value === "recall") {
+            set({ context: { ...config.context, strategy: value } });
+          }
+        }}
+      />
       <TextInput
         label="Tone"
         maxLength={200}
