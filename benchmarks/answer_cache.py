@@ -24,7 +24,7 @@ from domain.caching.personal import personal
 from domain.caching.scope import CacheScope, KeptAnswer, Versions
 from domain.caching.wording import Wording
 from domain.ids import ChatbotId, SessionId, TenantId, new_uuid
-from storage.keys import LocalMasterKeys, TenantCipher, Vault
+from storage.keys import LocalMasterKeys, TenantCipher, Vault, new_master_key, parse_master_keys
 from storage.models.embedding import EmbeddingModel, embedding_model_path
 from storage.postgres.database import Database
 from storage.redis.client import connect_redis_for_bytes
@@ -107,7 +107,7 @@ async def _times(embedder: _Embedder, groups: list[dict[str, Any]]) -> dict[str,
         redis = connect_redis_for_bytes(server.open().url, 5.0)
         stack.callback(server.close)
         tenant, stranger = TenantId(new_uuid()), TenantId(new_uuid())
-        vault = Vault(LocalMasterKeys({}))
+        vault = Vault(LocalMasterKeys(parse_master_keys(new_master_key())))
         for one in (tenant, stranger):
             vault.remember(TenantCipher(one, {1: bytes(32)}))
         # Ciphers are remembered, so that nobody asks the database.

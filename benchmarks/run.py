@@ -20,6 +20,7 @@ from benchmarks import (
     chat_cost,
     chat_stream,
     chat_under_ingestion,
+    engine_throughput,
     fairness,
     first_token,
     growth,
@@ -82,6 +83,10 @@ BENCHMARKS: dict[str, Alone | OnInstallation] = {
     "answer_cache": Alone(
         "Answers that are kept: hits, false hits, and a semantic hit against one embedding and an exact look-up",
         lambda: uvloop.run(answer_cache.measure()),
+    ),
+    "engine_throughput": Alone(
+        "Tokens per second of the embedded vLLM through the whole platform against the same replica directly",
+        engine_throughput.measure,
     ),
     "streams": Alone(
         "Multiplexed streams between processes against a raw TCP echo", lambda: uvloop.run(streams.measure())

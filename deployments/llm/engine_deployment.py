@@ -20,6 +20,7 @@ from deployments.llm.admission import Admission
 from deployments.llm.announced import SERVICE, STARTING
 from deployments.llm.catalog import build_engine
 from deployments.llm.coalescing import coalesced, window_of
+from deployments.llm.prefix_cache import PrefixCache
 from deployments.llm.provider_limits import ProviderLimits
 from domain.errors import InvalidInput, Unavailable
 from domain.generation import Delta, GenerationRequest
@@ -55,6 +56,7 @@ class LlmEngine:
         self._spec = table.engines[engine]
         self._models = tuple(table.models_of(engine))
         self._admission = Admission(self._spec.max_running, self._spec.max_queued)
+        self._prefixes = PrefixCache()
         self._instance = _replica_id()
         self._alive = True
         self._heart: asyncio.Task[None] | None = None
@@ -90,6 +92,8 @@ class LlmEngine:
                     yield encode_delta(Delta(queued=position))
             async with aclosing(self._deltas(request)) as deltas:
                 async for delta in deltas:
+                    if delta.usage is not None:
+                        self._prefixes.count(delta.usage)
                     yield encode_delta(delta)
 
     def _deltas(self, request: GenerationRequest) -> AsyncGenerator[Delta, None]:
@@ -176,12 +180,16 @@ class LlmEngine:
         )
 
     def _info(self) -> dict[str, Any]:
-        return {
-            "engine": self._name,
-            "models": list(self._models),
-            "running": self._admission.running,
-            "queued": self._admission.queued,
-        } | ({"limited": limited} if (limited := self._limits.remaining()) else {})
+        return (
+            {
+                "engine": self._name,
+                "models": list(self._models),
+                "running": self._admission.running,
+                "queued": self._admission.queued,
+            }
+            | self._prefixes.info()
+            | ({"limited": limited} if (limited := self._limits.remaining()) else {})
+        )
 
 
 def _replica_id() -> str:

@@ -1,5 +1,6 @@
 """What an answer depends on beside its question, and whether a question may have an answer that is kept."""
 
+import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from hashlib import blake2b
@@ -13,6 +14,7 @@ from domain.generation import PromptMessage
 from domain.ids import ChatbotId, SessionId, TenantId
 from domain.retrieval.follow_up import leans
 
+_DATE = re.compile(r"\{\{\s*date\b")
 FORMAT = 1
 """Of what is kept, and of how prompts are made: another number finds nothing that was kept before."""
 REASON = "cache: "
@@ -96,6 +98,8 @@ def scope_of(
     `names` are those of the person who asks.
     """
     if versions is None or config.cache.mode == "off" or config.prompt.varies or personal(question, names) is not None:
+        return None
+    if (prompt := getattr(config, "prompt", None)) is not None and (prompt.personal or _DATE.search(prompt.template)):
         return None
     if history and (leans(question) or any(one.role == "user" and personal(one.content, names) for one in history)):
         return None
