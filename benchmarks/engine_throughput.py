@@ -8,6 +8,7 @@ counts.
 import asyncio
 import json
 import time
+from collections.abc import Coroutine, Sequence
 from contextlib import AsyncExitStack
 from statistics import median
 from typing import Any
@@ -53,7 +54,7 @@ async def _measure(platform: Platform) -> dict[str, Any]:
         registry = EndpointRegistry(redis)
         [engine] = await registry.list("engine")
         target = EngineTarget(engine.info["engine"], MODEL, engine.address)
-        direct, whole = [], []
+        direct, whole = list[float](), list[float]()
         for number in range(ROUNDS + 1):
             questions = [f"Write a long story number {number} about {topic}." for topic in TOPICS]
             places = seats[number * STREAMS : (number + 1) * STREAMS]
@@ -78,7 +79,7 @@ async def _measure(platform: Platform) -> dict[str, Any]:
     }
 
 
-async def _rate(streams: list[Any]) -> float:
+async def _rate(streams: Sequence[Coroutine[None, None, int]]) -> float:
     """Tokens per second of all together."""
     begun = time.perf_counter()
     tokens = sum(await asyncio.gather(*streams))

@@ -1,5 +1,6 @@
 """Answers that are kept for other visitors go with the conversation, the document or the bot that they are from."""
 
+from typing import Any
 from uuid import UUID
 
 from domain.caching.configuration import CacheConfig
@@ -32,8 +33,8 @@ async def test_a_visitors_go_and_those_of_others_stay(erasing: ErasureRig, chat:
     answer = await erase_visitor(theirs, visitor)
     erasure = await erasing.finish(tenant_id_of(chat), answer.json()["id"])
     assert erasure.counts["redis.kept_answers"] == 1
-    found = await erasing.raw_redis.xrange(f"kept:{tenant_id_of(chat)}:{chat.bot}")
-    assert [fields[b"s"].decode() for _, fields in found or ()] == [chat.session]
+    found: Any = await erasing.raw_redis.xrange(f"kept:{tenant_id_of(chat)}:{chat.bot}")
+    assert [fields[b"s"].decode() for _, fields in found] == [chat.session]
 
 
 async def test_a_document_takes_all_answers_of_its_bot_along_and_what_was_answered_meanwhile_is_of_another_version(
