@@ -22,7 +22,7 @@ from actors.streams import StreamPool
 from benchmarks.population import Population, Seat
 from domain.chatbot import ChatbotConfig
 from domain.generation import EngineTarget, GenerationRequest, PromptMessage
-from domain.prompt import system_text
+from domain.prompting.head import system_text
 from storage.redis.client import connect_redis
 from storage.redis.registry import EndpointRegistry
 from tests.fixtures.installation_folder import installation_folder

@@ -99,7 +99,7 @@ def scope_of(
     """
     if versions is None or config.cache.mode == "off" or config.prompt.varies or personal(question, names) is not None:
         return None
-    if (prompt := getattr(config, "prompt", None)) is not None and (prompt.personal or _DATE.search(prompt.template)):
+    if config.prompt.personal or _DATE.search(config.prompt.template):
         return None
     if history and (leans(question) or any(one.role == "user" and personal(one.content, names) for one in history)):
         return None
