@@ -21,6 +21,7 @@ from benchmarks import (
     chat_stream,
     chat_under_ingestion,
     engine_throughput,
+    failover,
     fairness,
     first_token,
     growth,
@@ -28,6 +29,7 @@ from benchmarks import (
     ingestion,
     recall_turns,
     retrieval,
+    routing_cost,
     search_scale,
     sockets,
     streams,
@@ -88,6 +90,8 @@ BENCHMARKS: dict[str, Alone | OnInstallation] = {
         "Tokens per second of the embedded vLLM through the whole platform against the same replica directly",
         engine_throughput.measure,
     ),
+    "failover": Alone("1,000 turns while an engine fails at random, or is killed", failover.measure),
+    "routing_cost": Alone("A day of mixed questions through a route against the strong model", routing_cost.measure),
     "streams": Alone(
         "Multiplexed streams between processes against a raw TCP echo", lambda: uvloop.run(streams.measure())
     ),
