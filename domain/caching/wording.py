@@ -17,6 +17,35 @@ _PHRASES = tuple((re.compile(rf"\b(?:{pattern})(?!\w)"), f" {meaning} ") for pat
 _KEPT_DIRECTIONS = frozenset(("before", "after", "than", "over", "under", "insteadof"))
 """Directions that are words of meaning as well."""
 _ENGLISH = frozenset(("the", "what", "how", "when", "where", "which", "who", "why", "of", "a", "there", "is", "it"))
+_ASKING = frozenset(
+    (
+        *("who", "whom", "whose", "what", "which", "when", "where", "why", "how"),
+        *("wer", "wen", "wem", "was", "welche", "welcher", "welches", "welchen", "welchem"),
+        *("wann", "wo", "wohin", "woher", "warum", "wieso", "wie", "wieviel"),
+    )
+)
+_WHETHER = frozenset(
+    (
+        *("do", "does", "did", "is", "are", "was", "were", "can", "could", "may", "might", "will", "would", "should"),
+        *("has", "have", "had", "must", "am", "kann", "kannst", "können", "könnte", "könnten", "darf", "dürfen", "ist"),
+        *(
+            "sind",
+            "gibt",
+            "hat",
+            "haben",
+            "habt",
+            "muss",
+            "müssen",
+            "soll",
+            "sollen",
+            "wird",
+            "werden",
+            "bietet",
+            "bieten",
+        ),
+    )
+)
+"""A question that begins so, and has no word of `_ASKING`, is answered with yes or no."""
 _PRONOUNS = {"i": "i", "me": "i", "we": "i", "us": "i", "you": "you", "ich": "i", "mich": "i", "wir": "i", "sie": "you"}
 
 
@@ -30,6 +59,8 @@ class Wording:
     """Directions, each with the word behind it."""
     who: tuple[str, ...]
     """In which order the one who asks and the one who answers come, where both do."""
+    whether: bool | None
+    """Whether yes or no answers it; None where it has no form, as "opening hours?"."""
 
     @classmethod
     def of(cls, question: str) -> "Wording":
@@ -37,7 +68,7 @@ class Wording:
         plain = _TOKEN.findall(text)
         who = tuple(dict.fromkeys(_PRONOUNS[word] for word in plain if word in _PRONOUNS))
         # German "was" is "what".
-        past = PAST if not _ENGLISH.isdisjoint(plain) else PAST - {"was"}
+        past = PAST if _is_english(plain) else PAST - {"was"}
         for pattern, meaning in _PHRASES:
             text = pattern.sub(meaning, text)
         words: set[str] = set()
@@ -59,12 +90,25 @@ class Wording:
             if direction:
                 parts.add((direction, word))
                 direction = ""
-        return cls(frozenset(words), frozenset(negations.items()), frozenset(parts), who if len(who) > 1 else ())
+        order = who if len(who) > 1 else ()
+        return cls(frozenset(words), frozenset(negations.items()), frozenset(parts), order, _whether(plain))
 
     def asks_the_same(self, other: "Wording") -> bool:
         if self.words != other.words or self.negations != other.negations or self.who != other.who:
             return False
+        if None not in (self.whether, other.whether) and self.whether != other.whether:
+            return False
         return bool(self.words) and not _contradict(self.parts, other.parts)
+
+
+def _is_english(plain: list[str]) -> bool:
+    return not _ENGLISH.isdisjoint(plain)
+
+
+def _whether(plain: list[str]) -> bool | None:
+    if not (_ASKING - {"was"} if _is_english(plain) else _ASKING).isdisjoint(plain):
+        return False
+    return True if plain and plain[0] in _WHETHER else None
 
 
 def _contradict(first: frozenset[tuple[str, str]], second: frozenset[tuple[str, str]]) -> bool:
