@@ -23,6 +23,7 @@ from cluster.embedded.valkey import EmbeddedValkey
 from cluster.external import check_redis, migrate_database
 from cluster.key_file import installed_master_keys
 from cluster.keys import require_master_keys
+from cluster.processor_group import join_processor_group, leave_processor_group
 from cluster.ray_head import RayHead
 from cluster.runtime import RunState, end_leftovers, new_state, only_one
 from cluster.steps import Steps
@@ -61,6 +62,8 @@ class Installation:
         """Start all, say `ready`, watch, and stop all. Raises SetupError with one sentence."""
         with only_one(self._folder), ExitStack() as stack:
             self._take_signals()
+            if join_processor_group():
+                stack.callback(leave_processor_group)
             end_leftovers(self._folder)
             self._state = new_state()
             stack.callback((self._folder / "run.json").unlink, missing_ok=True)
