@@ -55,7 +55,7 @@ class Library:
 def data() -> Xquad:
     found = load_xquad("en", ARTICLES)
     if found is None:
-        pytest.skip("XQuAD (xquad.en.json) is not in tests/data")
+        pytest.skip("the data set XQuAD is not beside the project")
     return found
 
 

@@ -14,6 +14,7 @@ from domain.ids import TenantId, new_uuid
 from domain.metering import CallKind
 from domain.retry_budget import RetryBudget, RetryRules
 from domain.turn import TurnPorts
+from tests.fixtures.conditions import eventually
 from tests.fixtures.twins import ScriptGenerator, TwinGenerator, TwinMeter, TwinPlanner, turn_ports
 
 ASK = PlanRequest(TenantId(new_uuid()), "model-a", 100, 50)
@@ -196,8 +197,7 @@ async def test_who_leaves_before_the_first_token_leaves_nothing_running() -> Non
     task = asyncio.create_task(run(ports))
     generator = ports.generator
     assert isinstance(generator, ScriptGenerator)
-    while len(generator.asked) < 2:
-        await asyncio.sleep(0.001)
+    await eventually(lambda: len(generator.asked) == 2)
     task.cancel()
     await asyncio.wait((task,))
     assert sorted(generator.cancelled) == ["a", "b"]
