@@ -10,8 +10,8 @@ from typing import Protocol
 from domain.attempt_lane import Lane, Waiting
 from domain.errors import AppError, EngineFailed, ModelStarting, QuotaExceeded, RateLimited, Unavailable
 from domain.generation import Delta, EngineTarget, GenerationRequest, PlanRequest, Usage
-from domain.metering import CallKind, Meter, ModelCall
-from domain.ports import Generator, Planner
+from domain.metering import CallKind, ModelCall
+from domain.ports import GenerationPorts
 from domain.retry_budget import RetryBudget
 from domain.trace import TurnTrace
 
@@ -24,15 +24,9 @@ NO_MODEL = "No language model is available at the moment; try again."
 SILENT = "The language model did not begin to answer in time; try again."
 
 
-class AttemptPorts(Protocol):
+class AttemptPorts(GenerationPorts, Protocol):
     """What attempts need of the turn's ports."""
 
-    @property
-    def planner(self) -> Planner: ...
-    @property
-    def generator(self) -> Generator: ...
-    @property
-    def meter(self) -> Meter: ...
     @property
     def trace(self) -> TurnTrace: ...
     @property

@@ -9,6 +9,7 @@ from domain.documents import Passage
 from domain.generation import Delta, EngineTarget, GenerationRequest, Plan, PlanRequest
 from domain.ids import ChatbotId, DocumentId, TenantId
 from domain.mail import Mail
+from domain.metering import Meter
 from domain.retrieval.result import Candidates, ChunkKey, ChunkQuery, Retrieval, RetrievalRequest
 
 
@@ -67,6 +68,17 @@ class AnswerCache(Protocol):
 class Generator(Protocol):
     def generate(self, target: EngineTarget, request: GenerationRequest) -> AsyncGenerator[Delta, None]:
         """Stream from one engine; closing the iterator cancels the generation there. Raises EngineFailed."""
+
+
+class GenerationPorts(Protocol):
+    """What whoever asks a model needs of a turn's ports."""
+
+    @property
+    def planner(self) -> Planner: ...
+    @property
+    def generator(self) -> Generator: ...
+    @property
+    def meter(self) -> Meter: ...
 
 
 class TokenCounter(Protocol):

@@ -6,8 +6,8 @@ from typing import Protocol
 from domain.errors import AppError
 from domain.generation import PromptMessage
 from domain.ids import TenantId, TurnId
-from domain.metering import CallKind, Meter
-from domain.ports import Generator, Planner, TokenCounter
+from domain.metering import CallKind
+from domain.ports import GenerationPorts, TokenCounter
 from domain.prompt import Window, exchanges_of
 from domain.prompting.quotations import exchange_text, mark_of
 from domain.prompting.recall import Exchange
@@ -24,7 +24,7 @@ _INSTRUCTIONS = (
 )
 
 
-class RewritingPorts(Protocol):
+class RewritingPorts(GenerationPorts, Protocol):
     """Of a turn."""
 
     @property
@@ -32,15 +32,6 @@ class RewritingPorts(Protocol):
 
     @property
     def window(self) -> Window: ...
-
-    @property
-    def planner(self) -> Planner: ...
-
-    @property
-    def generator(self) -> Generator: ...
-
-    @property
-    def meter(self) -> Meter: ...
 
 
 async def rewritten(
