@@ -16,7 +16,7 @@ from domain.metering import CallKind, UseKind
 from domain.prompt import exchanges_of
 from domain.prompting.quotations import mark_of
 from domain.prompting.summarizing import due, summary_prompt
-from domain.side_call import SideCall, ask
+from domain.side_call import SideCall, SidePorts, ask
 from domain.trace import TurnTrace
 from domain.turn import TurnInput
 from storage.postgres.database import tenant_tx
@@ -114,7 +114,7 @@ class Summarizer:
                 count_factor=ports.window.count_factor,
             )
             try:
-                summary = await ask(call, ports.planner, ports.generator, meter)
+                summary = await ask(call, SidePorts(ports.planner, ports.generator, meter, ports.retries))
             finally:
                 await self._bill(turn, session_id, meter)
                 stored = True

@@ -1,8 +1,9 @@
 """What a day of 1,000 mixed questions costs through a route, against always asking the strong model.
 
-The questions are made of the half of tests/fixtures/difficulty.yaml that the router's weights were not fitted to, three
-easy ones to a hard one. The models are scripts with the prices of configs/models.yaml: the cheap one answers every easy
-question and fails on every hard one, the strong one answers all. An answer counts when it holds what was asked for.
+The questions are made of the part `held_out` of tests/fixtures/difficulty.yaml, which the router's weights were not
+fitted to, three easy ones to a hard one; those of `unseen` were written when the signs of a hard question were done.
+The models are scripts with the prices of configs/models.yaml: the cheap one answers every easy question and fails on
+every hard one, the strong one answers all. An answer counts when it holds what was asked for.
 `python -m benchmarks.routing_cost` prints one dict.
 """
 
@@ -38,10 +39,10 @@ class Asked:
     answer_tokens: int
 
 
-def day(seed: int = SEED) -> Iterator[Asked]:
-    """The same questions for a seed."""
+def day(part: str, seed: int = SEED) -> Iterator[Asked]:
+    """The same questions for a seed; `part` is one of the file."""
     file = Path(__file__).parents[1] / "tests/fixtures/difficulty.yaml"
-    kinds = yaml.safe_load(file.read_text("utf-8"))["held_out"]
+    kinds = yaml.safe_load(file.read_text("utf-8"))[part]
     chance = random.Random(seed)
     for _ in range(QUESTIONS):
         hard = chance.random() < HARD_SHARE
@@ -58,11 +59,15 @@ def table_of() -> ModelTable:
 
 
 def measure() -> dict[str, Any]:
-    """Costs in millionths of the currency unit; both ways answer the same questions in the same order."""
+    """Costs in millionths of the currency unit; all ways answer the same questions in the same order."""
+    return {"questions": QUESTIONS, "hard_share": HARD_SHARE} | _replayed("held_out") | {"unseen": _replayed("unseen")}
+
+
+def _replayed(part: str) -> dict[str, Any]:
     table, cost, contained = table_of(), Counter[str](), Counter[str]()
     chosen: Counter[str] = Counter()
     tenant = TenantId(new_uuid())
-    for asked in day():
+    for asked in day(part):
         difficulty = difficulty_of(asked.text)
         prompt = PASSAGE_TOKENS + len(asked.text) // 4
         request = PlanRequest(tenant, "auto", prompt, difficulty=difficulty.score, signals=difficulty.signals)
@@ -72,8 +77,6 @@ def measure() -> dict[str, Any]:
             contained[way] += model == STRONG or not asked.hard
         chosen[routed] += 1
     return {
-        "questions": QUESTIONS,
-        "hard_share": HARD_SHARE,
         "asked_by_model": dict(chosen),
         "cost_ratio": round(cost["routed"] / cost["strong"], 3),
         "containment_ratio": round(contained["routed"] / contained["strong"], 3),

@@ -36,14 +36,25 @@ class AttemptPorts(GenerationPorts, Protocol):
 class Attempts:
     """Iterate `stream` once; the fields tell how far it has come, also after it was cancelled."""
 
-    def __init__(self, ports: AttemptPorts, model: str, most_prompt_tokens: int) -> None:
-        """`most_prompt_tokens` is what an engine may count for the prompt at most."""
+    def __init__(
+        self,
+        ports: AttemptPorts,
+        model: str,
+        most_prompt_tokens: int,
+        kind: CallKind = CallKind.ANSWER,
+        reserved: int = 0,
+    ) -> None:
+        """`most_prompt_tokens` is what an engine may count for the prompt at most. What is no answer is never asked
+        twice at once: nobody waits for it. `reserved` is what the caller set aside, given back after the attempt that
+        answers; unset, it is held to the turn's end."""
         self.model = model
         """Of the attempt that answers, or was made last."""
         self.reason = ""
         """Why this engine: what the router said, and what has happened since."""
         self._ports = ports
         self._most_prompt_tokens = most_prompt_tokens
+        self._kind = kind
+        self._reserved = reserved
         self._targets: deque[EngineTarget] = deque()
         self._hedge_after: float | None = None
         self._lanes: dict[asyncio.Task[Delta | None], Lane] = {}
@@ -82,7 +93,7 @@ class Attempts:
             await self._ports.planner.report(lane.target, ok=False)
             raise
         finally:
-            self._meter(CallKind.ANSWER, lane, lane.usage)
+            self._meter(self._kind, lane, lane.usage, lane.reserved or self._reserved)
         await self._ports.planner.report(lane.target, ok=True, ttft=lane.first_after)
 
     async def _planned(self, ask: PlanRequest) -> AsyncGenerator[Waiting, None]:
@@ -109,7 +120,7 @@ class Attempts:
             yield Waiting("generating")
         self.reason = plan.reason
         self._targets.extend(plan.targets)
-        self._hedge_after = plan.hedge_after_seconds
+        self._hedge_after = plan.hedge_after_seconds if self._kind is CallKind.ANSWER else None
         targets = [[target.engine, target.model] for target in plan.targets]
         self._ports.trace.note("plan", {"reason": plan.reason, "targets": targets, **plan.detail})
 
@@ -153,7 +164,7 @@ class Attempts:
             return None
         except AppError:
             # The request itself is refused: no other engine would take it.
-            self._meter(CallKind.RETRY, lane, Usage())
+            self._meter(CallKind.RETRY, lane, Usage(), lane.reserved)
             raise
         if delta.text or delta.finish is not None:
             lane.opened(delta)
@@ -204,7 +215,7 @@ class Attempts:
         """An attempt ended before it had said anything. An engine that failed at once reports no use; one that kept
         us waiting has read the prompt, and what that took is reserved anew for the next."""
         self._failure, self._failed = error, lane.target
-        self._meter(CallKind.RETRY, lane, used)
+        self._meter(CallKind.RETRY, lane, used, lane.reserved)
         self.reason += f"; {lane.target.engine} {_fault(error)}"
         if used.total_tokens and not lane.reserved:
             try:
@@ -220,14 +231,14 @@ class Attempts:
         self._lanes.clear()
         for place, (_, lane) in enumerate(lanes):
             lost = self._winner is not None or place > 0
-            self._meter(CallKind.HEDGE if lost else CallKind.ANSWER, lane, lane.usage)
+            self._meter(CallKind.HEDGE if lost else self._kind, lane, lane.usage, lane.reserved)
         for task, lane in lanes:
             await lane.close(task)
             if self._winner is not None:
                 await self._ports.planner.report(lane.target, ok=None, ttft=lane.age)
 
-    def _meter(self, kind: CallKind, lane: Lane, usage: Usage) -> None:
-        self._ports.meter.record(ModelCall(kind, lane.target.engine, lane.target.model, usage), lane.reserved)
+    def _meter(self, kind: CallKind, lane: Lane, usage: Usage, reserved: int) -> None:
+        self._ports.meter.record(ModelCall(kind, lane.target.engine, lane.target.model, usage), reserved)
 
 
 def _fault(error: AppError) -> str:

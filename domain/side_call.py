@@ -3,13 +3,17 @@
 import asyncio
 from collections.abc import Sequence
 from contextlib import aclosing
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
-from domain.errors import AppError, EngineFailed, Unavailable
-from domain.generation import EngineTarget, GenerationRequest, PlanRequest, PromptMessage, Usage
+from domain.attempt_lane import Waiting
+from domain.attempts import Attempts
+from domain.errors import EngineFailed
+from domain.generation import GenerationRequest, PlanRequest, PromptMessage
 from domain.ids import TenantId
-from domain.metering import CallKind, Meter, ModelCall
+from domain.metering import CallKind, Meter
 from domain.ports import Generator, Planner
+from domain.retry_budget import RetryBudget
+from domain.trace import TurnTrace
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,42 +32,39 @@ class SideCall:
     """How many tokens an engine may count for each of `prompt_tokens`, at most."""
 
     @property
+    def most_prompt_tokens(self) -> int:
+        return self.prompt_tokens * self.count_factor
+
+    @property
     def most_tokens(self) -> int:
-        return self.prompt_tokens * self.count_factor + self.max_tokens
+        return self.most_prompt_tokens + self.max_tokens
 
 
-async def ask(call: SideCall, planner: Planner, generator: Generator, meter: Meter) -> str:
+@dataclass(frozen=True, slots=True)
+class SidePorts:
+    """Those of the turn that it is made for, without its trace: that tells of the answer."""
+
+    planner: Planner
+    generator: Generator
+    meter: Meter
+    retries: RetryBudget
+    trace: TurnTrace = field(default_factory=TurnTrace)
+
+
+async def ask(call: SideCall, ports: SidePorts) -> str:
     """What the first engine that answers says, without white space around it.
 
-    Raises QuotaExceeded before anything is spent, Unavailable, EngineFailed, and EngineFailed when it takes too long.
+    Raises QuotaExceeded before anything is spent, EngineFailed when it takes too long, and what Attempts raise.
     """
-    meter.reserve(call.most_tokens)
-    failure: AppError = Unavailable("No language model is available at the moment; try again.")
+    ports.meter.reserve(call.most_tokens)
+    attempts = Attempts(ports, call.model, call.most_prompt_tokens, call.kind, call.most_tokens)
+    plan = PlanRequest(call.tenant_id, call.model, call.prompt_tokens, call.max_tokens)
+    request = GenerationRequest(call.id, call.model, tuple(call.messages), call.max_tokens)
+    text = ""
     try:
-        async with asyncio.timeout(call.seconds):
-            plan = await planner.plan(PlanRequest(call.tenant_id, call.model, call.prompt_tokens, call.max_tokens))
-            for target in plan.targets:
-                try:
-                    return await _said(call, target, generator, meter)
-                except (EngineFailed, Unavailable) as error:
-                    await planner.report(target, ok=False)
-                    failure = error
+        async with asyncio.timeout(call.seconds), aclosing(attempts.stream(plan, request)) as said:
+            async for delta in said:
+                text += "" if isinstance(delta, Waiting) else delta.text
     except TimeoutError:
         raise EngineFailed("The language model took too long.") from None
-    raise failure
-
-
-async def _said(call: SideCall, target: EngineTarget, generator: Generator, meter: Meter) -> str:
-    request = GenerationRequest(call.id, target.model, tuple(call.messages), call.max_tokens)
-    text, usage, tokens, reserved = "", Usage(), 0, 0
-    try:
-        async with aclosing(generator.generate(target, request)) as deltas:
-            async for delta in deltas:
-                text += delta.text
-                tokens += delta.tokens
-                usage = delta.usage or Usage(call.prompt_tokens, tokens)
-        reserved = call.most_tokens
-    finally:
-        # What was said until it failed or was cut off has been used as well; the next engine needs what was set aside.
-        meter.record(ModelCall(call.kind, target.engine, target.model, usage), reserved)
     return text.strip()

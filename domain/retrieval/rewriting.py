@@ -12,7 +12,8 @@ from domain.prompt import Window, exchanges_of
 from domain.prompting.quotations import exchange_text, mark_of
 from domain.prompting.recall import Exchange
 from domain.retrieval.follow_up import MAX_CHARS, MAX_CONTEXT_CHARS, MAX_LEAPS
-from domain.side_call import SideCall, ask
+from domain.retry_budget import RetryBudget
+from domain.side_call import SideCall, SidePorts, ask
 
 MAX_TOKENS = 64
 SECONDS = 2.0
@@ -32,6 +33,9 @@ class RewritingPorts(GenerationPorts, Protocol):
 
     @property
     def window(self) -> Window: ...
+
+    @property
+    def retries(self) -> RetryBudget: ...
 
 
 async def rewritten(
@@ -57,7 +61,7 @@ async def rewritten(
     kind, factor = CallKind.REWRITE, ports.window.count_factor
     call = SideCall(f"rewrite-{turn_id}", kind, tenant_id, model, messages, tokens, MAX_TOKENS, SECONDS, factor)
     try:
-        answer = await ask(call, ports.planner, ports.generator, ports.meter)
+        answer = await ask(call, SidePorts(ports.planner, ports.generator, ports.meter, ports.retries))
     except AppError:
         return None
     first, *_ = answer.splitlines() or [""]
