@@ -9,6 +9,7 @@ from domain.budget import MonthSpent
 from domain.errors import NotFound, QuotaExceeded, StaleEpoch
 from domain.ids import ChatbotId, TenantId
 from domain.plans import Plan
+from storage.postgres.budget_notices import BudgetNotices
 from storage.postgres.database import Database, tenant_tx
 from storage.postgres.ledger import Ledger
 from storage.postgres.turns import Turns
@@ -74,6 +75,16 @@ class Allowance:
         if len(self._entries) > ENTRIES:
             del self._entries[next(iter(self._entries))]
         self.budget.spend(chatbot_id, tokens, cost_micro)
+
+    async def tell(self, meter: TurnMeter) -> None:
+        """Write what there is to tell of limits, once what the meter's call used is counted."""
+        notices = meter.notices()
+        if not notices:
+            return
+        async with tenant_tx(self._db, self._tenant_id) as tx:
+            for notice in notices:
+                await BudgetNotices(tx).add(self._tenant_id, notice)
+        self.budget.told |= {(one.chatbot_id, one.budget, one.level) for one in notices}
 
     async def _begin_month(self) -> None:
         if self.budget.outdated:

@@ -66,16 +66,16 @@ class Limit:
     most: int
     sentence: str
     """What is said when it is reached."""
-    soft: int | None = None
-    """From here on the company is told; None for limits that are nobody's news."""
+    soft: int
+    """From here on the company is told."""
     chatbot_id: ChatbotId | None = None
 
     @property
     def taken(self) -> int:
         account = self.account
-        if self.kind is BudgetKind.TOKENS:
-            return account.tokens + account.held_tokens
-        return account.cost_micro + account.held_cost
+        if self.kind is BudgetKind.COST:
+            return account.cost_micro + account.held_cost
+        return account.tokens + account.held_tokens
 
     @property
     def left(self) -> int:
@@ -83,7 +83,7 @@ class Limit:
 
     def notice(self, period: date, refused: bool) -> BudgetNotice | None:
         """What there is to tell, if anything."""
-        if self.soft is None or (self.taken < self.soft and not refused):
+        if self.taken < self.soft and not refused:
             return None
         level = BudgetLevel.HARD if refused or self.left <= 0 else BudgetLevel.SOFT
         return BudgetNotice(self.chatbot_id, self.kind, level, period, self.most, self.taken)
@@ -177,7 +177,9 @@ class TenantBudget:
                 found.append(Limit(bot, kind, limit, mine, limit * config.soft_percent // 100, chatbot_id))
         if visitor is not None and config.visitor_daily_tokens is not None:
             sentence = "You have asked all that one visitor may ask in a day; go on after midnight (UTC)."
-            found.append(Limit(visitor, BudgetKind.TOKENS, config.visitor_daily_tokens, sentence))
+            most = config.visitor_daily_tokens
+            soft = most * config.soft_percent // 100
+            found.append(Limit(visitor, BudgetKind.VISITOR_TOKENS, most, sentence, soft, chatbot_id))
         return tuple(found)
 
     def _bot(self, chatbot_id: ChatbotId) -> Account:

@@ -2,13 +2,19 @@
 
 import asyncio
 from collections.abc import AsyncGenerator, Awaitable, Callable
-from typing import Any
+from contextlib import AsyncExitStack
+from typing import Any, Self
+
+import structlog
 
 from actors.session_request import uuid_of
 from actors.tenant_actor import TenantActor
+from actors.turn_meter import TurnMeter
 from configs.tables import ModelTable
-from domain.errors import InvalidInput, StaleEpoch
+from domain.errors import AppError, InvalidInput, StaleEpoch
 from domain.ids import ChatbotId, TenantId
+
+log = structlog.get_logger()
 
 
 class Grants:
@@ -26,6 +32,21 @@ class Grants:
         self._active = active
         self._forget = forget
         self._table = table
+        self._telling: set[asyncio.Task[None]] = set()
+
+    @classmethod
+    def within(
+        cls,
+        stack: AsyncExitStack,
+        activate: Callable[[TenantId], Awaitable[TenantActor]],
+        active: Callable[[TenantId], TenantActor | None],
+        forget: Callable[[TenantId], object],
+        table: ModelTable,
+    ) -> Self:
+        """Those that the stack closes."""
+        made = cls(activate, active, forget, table)
+        stack.push_async_callback(made.close)
+        return made
 
     async def grant(self, payload: dict[str, Any]) -> AsyncGenerator[dict[str, Any], None]:
         """`{"tokens": n}` once, and then nothing until the stream is left. Raises QuotaExceeded, NotFound."""
@@ -46,6 +67,14 @@ class Grants:
         finally:
             meter.settle(False)
             actor.allowance.grants -= 1
+            # The caller has told by now what it used.
+            task = asyncio.create_task(self._tell(actor, meter))
+            self._telling.add(task)
+            task.add_done_callback(self._telling.discard)
+
+    async def close(self) -> None:
+        """Returns when all that there was to tell is told."""
+        await asyncio.gather(*self._telling)
 
     async def spend(self, payload: dict[str, Any]) -> AsyncGenerator[dict[str, Any], None]:
         """Count what was used beside the turns, each entry once; who is not active counts from the ledger later."""
@@ -54,3 +83,10 @@ class Grants:
             bot = ChatbotId(uuid_of(payload["chatbot_id"]))
             actor.allowance.spend(bot, int(payload["tokens"]), int(payload["cost_micro"]), str(payload["entry"]))
         yield {}
+
+    async def _tell(self, actor: TenantActor, meter: TurnMeter) -> None:
+        try:
+            await actor.allowance.tell(meter)
+        except AppError as error:
+            # The next call notices it as well.
+            log.warning("budget.not_told", tenant=str(actor.tenant_id), error=repr(error))

@@ -117,12 +117,11 @@ class SessionHost:
         self._answers = open_answers(self._stack, settings, self._db, events, self._retriever.embedder_of)
         self._generator = StreamGenerator(pool)
         self._guard = await self._stack.enter_async_context(host_checks(settings))
-        spans = TurnSpans.open(settings)
-        if spans is not None:
+        if (spans := TurnSpans.open(settings)) is not None:
             self._stack.push_async_callback(spans.close)
-        replay = ReplayLog(TurnEvents(events))
-        record, seconds = TurnRecord(self._db, self._table), settings.turn_timeout_seconds
-        tools = TurnTools(self._db, record, self._ports, seconds, spans, keeping_with(self._answers))
+        replay, record = ReplayLog(TurnEvents(events)), TurnRecord(self._db, self._table)
+        seconds, after = settings.turn_timeout_seconds, keeping_with(self._answers)
+        tools = TurnTools(self._db, record, self._ports, seconds, spans, after)
         self._parts = HostParts(
             tools=tools,
             summarizer=Summarizer.within(self._stack, tools),
@@ -133,8 +132,8 @@ class SessionHost:
             announce=self._announcements.publish,
             restart_orphans=settings.orphaned_turns == "restart",
         )
-        host = stream_host(settings)
-        grants = Grants(self._actor_of, self._tenants.get, lambda tenant: self._tenants.pop(tenant, None), self._table)
+        tenants = self._actor_of, self._tenants.get, lambda tenant: self._tenants.pop(tenant, None)
+        grants = Grants.within(self._stack, *tenants, self._table)
         methods = {
             "open_session": self._open_session,
             "submit": self._submit,
@@ -146,6 +145,7 @@ class SessionHost:
             "spend": grants.spend,
             "grant": grants.grant,
         }
+        host = stream_host(settings)
         server = await StreamServer.open(methods, secret=secret, host=host)
         self._stack.push_async_callback(server.close)
         self._address = f"{host}:{server.port}"
@@ -249,12 +249,12 @@ class SessionHost:
         return actor
 
     async def _sweep(self) -> None:
-        """Take over every open turn of this host's tenants that nobody runs."""
+        """Take over every open turn of this host's tenants that nobody runs, and bill calls that are lost."""
         async with system_tx(self._db) as tx:
             found = await open_turns(tx)
         for one in found:
             actor = self._tenants.get(one.tenant_id)
-            if not self._is_home_of(one) or (actor is not None and all(actor.runs(turn) for turn in one.turns)):
+            if not self._is_home_of(one) or (actor is not None and one.are_run(actor.runs)):
                 continue
             try:
                 # Of a tenant that sleeps, the activation does it.

@@ -1,6 +1,7 @@
 """Sums conversations up after their turns, beside what is answered: the next turn finds the summary in storage."""
 
 import asyncio
+from collections.abc import Sequence
 from contextlib import AsyncExitStack
 from typing import Self
 
@@ -9,18 +10,22 @@ import structlog
 from actors.allowance import Allowance
 from actors.running_turn import TurnTools
 from actors.turn_meter import TurnMeter
+from domain.budget import BudgetNotice
 from domain.errors import AppError
-from domain.generation import PromptMessage
-from domain.ids import SessionId, TenantId
-from domain.metering import CallKind, UseKind
+from domain.generation import PromptMessage, Usage
+from domain.ids import SessionId, TenantId, TurnId, new_uuid
+from domain.metering import CallKind, ModelCall, UseKind
+from domain.prices import ceiled
 from domain.prompt import exchanges_of
 from domain.prompting.quotations import mark_of
 from domain.prompting.summarizing import due, summary_prompt
 from domain.side_call import SideCall, SidePorts, ask
 from domain.trace import TurnTrace
 from domain.turn import TurnInput
+from storage.postgres.budget_notices import BudgetNotices
 from storage.postgres.database import tenant_tx
 from storage.postgres.ledger import Ledger
+from storage.postgres.open_calls import OpenCalls
 from storage.postgres.said import Said
 from storage.postgres.summaries import Summaries
 
@@ -99,25 +104,27 @@ class Summarizer:
         prompt = summary_prompt(context, said.summary, exchanges, ports.counter, ports.window, mark)
         if prompt is None:
             return
+        call = SideCall(
+            id=f"summary-{turn.turn_id}",
+            kind=CallKind.SUMMARY,
+            tenant_id=turn.tenant_id,
+            model=turn.model,
+            messages=prompt.messages,
+            prompt_tokens=prompt.tokens,
+            max_tokens=context.summary_tokens,
+            seconds=SECONDS,
+            count_factor=ports.window.count_factor,
+        )
         meter = await allowance.meter(turn.chatbot_id, table, table.highest_price(turn.model))
         stored = False
+        notices: Sequence[BudgetNotice] = ()
         try:
-            call = SideCall(
-                id=f"summary-{turn.turn_id}",
-                kind=CallKind.SUMMARY,
-                tenant_id=turn.tenant_id,
-                model=turn.model,
-                messages=prompt.messages,
-                prompt_tokens=prompt.tokens,
-                max_tokens=context.summary_tokens,
-                seconds=SECONDS,
-                count_factor=ports.window.count_factor,
-            )
+            call_id = await self._open(call, turn, epoch)
             try:
                 summary = await ask(call, SidePorts(ports.planner, ports.generator, meter, ports.retries))
             finally:
-                await self._bill(turn, session_id, meter)
-                stored = True
+                notices = meter.notices()
+                stored = await self._bill(turn, session_id, meter, call_id, notices)
             if summary:
                 covered = turns[: prompt.exchanges]
                 async with tenant_tx(tools.db, turn.tenant_id) as tx:
@@ -126,14 +133,35 @@ class Summarizer:
                     )
                 log.info("summary.made", session=str(session_id), exchanges=len(covered), kept=kept)
         finally:
-            meter.settle(stored)
+            meter.settle(stored, notices)
             allowance.grants -= 1
 
-    async def _bill(self, turn: TurnInput, session_id: SessionId, meter: TurnMeter) -> None:
+    async def _open(self, call: SideCall, turn: TurnInput, epoch: int) -> TurnId:
+        """Note that it begins: if this process dies under it, whoever has the tenant then bills it."""
+        call_id, price = TurnId(new_uuid()), self._tools.record.table.highest_price(turn.model)
+        usage = Usage(call.prompt_tokens, call.max_tokens)
+        most = ModelCall(CallKind.SUMMARY, "", turn.model, usage, ceiled(usage.total_tokens * price))
         async with tenant_tx(self._tools.db, turn.tenant_id) as tx:
-            await Ledger(tx).record_beside(
-                turn.tenant_id, turn.chatbot_id, UseKind.SUMMARY, meter.tally, session_id=session_id
-            )
+            await OpenCalls(tx, turn.tenant_id).open(call_id, turn.chatbot_id, UseKind.SUMMARY, most, epoch)
+        return call_id
+
+    async def _bill(
+        self,
+        turn: TurnInput,
+        session_id: SessionId,
+        meter: TurnMeter,
+        call_id: TurnId,
+        notices: Sequence[BudgetNotice],
+    ) -> bool:
+        """False when it was taken for lost and billed."""
+        place = turn.tenant_id, turn.chatbot_id, UseKind.SUMMARY, meter.tally
+        async with tenant_tx(self._tools.db, turn.tenant_id) as tx:
+            if not await OpenCalls(tx, turn.tenant_id).close(call_id):
+                return False
+            await Ledger(tx).record_beside(*place, turn_id=call_id, session_id=session_id)
+            for notice in notices:
+                await BudgetNotices(tx).add(turn.tenant_id, notice)
+        return True
 
 
 async def _end(tasks: list[asyncio.Task[None]]) -> None:

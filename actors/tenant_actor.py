@@ -13,6 +13,7 @@ from actors.answer_keeping import kept_answers_for
 from actors.fair_share import Share, Ticket
 from actors.host_parts import HostParts
 from actors.live_turn import Event, LiveTurn
+from actors.lost_calls import bill_lost
 from actors.orphan import outcome_of
 from actors.running_turn import RunningTurn
 from domain.budget import MonthSpent
@@ -119,9 +120,13 @@ class TenantActor:
         return running.stop()
 
     async def recover(self) -> int:
-        """Take over every open turn of the tenant that does not run here; how many. Raises StaleEpoch."""
+        """Take over every open turn of the tenant that does not run here; how many. Calls beside turns that are lost
+        are billed. Raises StaleEpoch."""
         async with tenant_tx(self._db, self.tenant_id) as tx:
             turns = await Turns(tx, self.tenant_id).open_turns()
+            lost = await bill_lost(tx, self.tenant_id, self.epoch)
+        for one in lost:
+            self.allowance.spend(one.chatbot_id, one.call.usage.total_tokens, one.call.cost_micro, str(one.id))
         # At once: each asks Redis, and waits for its answer when it hangs.
         return sum(await asyncio.gather(*(self._adopt(turn) for turn in turns if turn.id not in self._recent)))
 

@@ -25,6 +25,8 @@ class BudgetConfig(BaseModel):
 class BudgetKind(StrEnum):
     TOKENS = "tokens"
     COST = "cost"
+    VISITOR_TOKENS = "visitor_tokens"
+    """Of one visitor and day; it is told of once a month, whoever reaches it."""
 
 
 class BudgetLevel(StrEnum):

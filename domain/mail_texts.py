@@ -68,6 +68,8 @@ def email_verification_text(link: str, days: int) -> Text:
 
 def budget_text(company: str, notice: BudgetNotice, chatbot: str | None) -> Text:
     """`chatbot` is the bot's name; None when the budget is the plan's."""
+    if notice.budget is BudgetKind.VISITOR_TOKENS:
+        return _visitor_text(company, notice, chatbot)
     whose = f"The chatbot “{shown_name(chatbot)}”" if chatbot is not None else "Your company"
     again = day_text(next_month(notice.period))
     if notice.budget is BudgetKind.TOKENS:
@@ -81,4 +83,16 @@ def budget_text(company: str, notice: BudgetNotice, chatbot: str | None) -> Text
     return (
         f"A budget of “{shown_name(company)}” on Loquent {subject}",
         f"{whose} has used {share} of the month's budget.\n\n{state}\n\nThis is told once a month.\n",
+    )
+
+
+def _visitor_text(company: str, notice: BudgetNotice, chatbot: str | None) -> Text:
+    reached = "has reached" if notice.level is BudgetLevel.HARD else "comes near to"
+    return (
+        f"A visitor's daily budget of “{shown_name(company)}” on Loquent",
+        (
+            f"A visitor of the chatbot “{shown_name(chatbot or '')}” {reached} what one may use in a day"
+            f" ({notice.used:,} of {notice.limit:,} tokens).\n\nOnce all of it is used, their questions are"
+            " refused until midnight (UTC).\n\nThis is told once a month, whoever it is.\n"
+        ),
     )

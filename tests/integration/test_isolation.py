@@ -72,6 +72,8 @@ insert into session_summaries (tenant_id, session_id, turn_id, sealed, model)
 insert into turn_traces (tenant_id, turn_id, sealed, expires_at) values (%(tenant)s, %(id)s, 'x', now());
 insert into budget_notices (tenant_id, id, budget, level, period, most, used)
     values (%(tenant)s, %(id)s, 'tokens', 'soft', '2026-01-01', 10, 9);
+insert into open_calls (tenant_id, id, chatbot_id, kind, model, epoch, prompt_tokens, completion_tokens, cost_micro)
+    values (%(tenant)s, %(id)s, %(id)s, 'summary', 'm', 1, 1, 1, 1);
 insert into usage_daily (tenant_id, day, chatbot_id) values (%(tenant)s, '2026-01-01', %(id)s);
 insert into subscriptions (tenant_id, stripe_subscription_id, plan, status) values (%(tenant)s, 'sub', 'pro', 'active');
 insert into invoices (tenant_id, stripe_invoice_id, status, currency, amount_due, amount_paid, created_at)

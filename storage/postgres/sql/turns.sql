@@ -183,12 +183,15 @@ where tenant_id = %(tenant_id)s and message_id = %(message_id)s
 order by position;
 
 -- name: tenants_with_open_turns
--- Across tenants: where a turn has no end, which turns, and the tenant's plan.
-select t.tenant_id, t.turns, tenants.plan
+-- Across tenants: where a turn has no end, which turns, or a call beside turns is lost; and the tenant's plan.
+select tenants.id as tenant_id, coalesce(t.turns, '{}') as turns, c.tenant_id is not null as lost_calls, tenants.plan
 from (
     select tenant_id, array_agg(id) as turns
     from turns
     where state in ('accepted', 'running')
     group by tenant_id
 ) t
-join tenants on tenants.id = t.tenant_id;
+full join (
+    select distinct tenant_id from open_calls where at < now() - make_interval(secs => %(seconds)s)
+) c on c.tenant_id = t.tenant_id
+join tenants on tenants.id = coalesce(t.tenant_id, c.tenant_id);
