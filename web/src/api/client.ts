@@ -17,6 +17,7 @@ import type {
   SessionChange,
   TotpEnabled,
   TotpSecret,
+  Trace,
 } from "./types";
 
 const PAGE_SIZE = 100;
@@ -49,6 +50,9 @@ export class Api {
     this.http.put<Feedback>(`/chatbots/${bot}/sessions/${session}/messages/${message}/feedback`, feedback);
   deleteFeedback = (bot: string, session: string, message: string) =>
     this.http.remove(`/chatbots/${bot}/sessions/${session}/messages/${message}/feedback`);
+
+  trace = (bot: string, session: string, message: string, signal?: AbortSignal) =>
+    this.http.get<Trace>(`/chatbots/${bot}/sessions/${session}/messages/${message}/trace`, signal);
 
   /** The whole active branch, oldest first. */
   messages = (bot: string, session: string, signal?: AbortSignal) =>

@@ -233,6 +233,31 @@ export interface Message {
   withheld: boolean;
 }
 
+export interface TraceCall {
+  kind: string;
+  engine: string;
+  model: string;
+  prompt_tokens: number;
+  completion_tokens: number;
+  cached_tokens: number;
+  embedded_tokens: number;
+  cost_micro: number;
+}
+
+/** How a turn came to its answer; what the page does not show is left out. */
+export interface Trace {
+  state: TurnState;
+  model: string | null;
+  plan_reason: string | null;
+  cost_micro: number;
+  stages: { name: string; start_ms: number; ms: number }[];
+  calls: TraceCall[];
+  retrieval: { candidates: { fate: string }[] } | null;
+  /** The prompt; null when the bot keeps no texts. */
+  messages: { role: string; content: string }[] | null;
+  cut: boolean;
+}
+
 export interface Page<T> {
   items: T[];
   next_cursor: string | null;

@@ -12,6 +12,7 @@ import { ChatHeader } from "./ChatHeader";
 import { ClosedNotice, Composer } from "./Composer";
 import { MessageList } from "./MessageList";
 import { PassageDrawer } from "./PassageDrawer";
+import { TraceDrawer } from "./TraceDrawer";
 import { Welcome } from "./Welcome";
 import type { MessageActions } from "./actions";
 import type { Sources } from "./reading";
@@ -39,6 +40,8 @@ export function ConversationView({ bot, session, first, onMenu, onSettings }: Pr
   const listed = useSessionList(bot.id).sessions.find((item) => item.id === session);
   const [sources, setSources] = useState<Sources | null>(null);
   const [reading, setReading] = useState(false);
+  const [explained, setExplained] = useState<string | null>(null);
+  const [explaining, setExplaining] = useState(false);
   const scroller = useRef<HTMLDivElement>(null);
   const column = useRef<HTMLDivElement>(null);
   const followed = useRef(true);
@@ -87,6 +90,10 @@ export function ConversationView({ bot, session, first, onMenu, onSettings }: Pr
       openSource: (chosen) => {
         setSources(chosen);
         setReading(true);
+      },
+      explain: (message) => {
+        setExplained(message);
+        setExplaining(true);
       },
       edit: following(edit),
       regenerate: following(regenerate),
@@ -155,6 +162,15 @@ export function ConversationView({ bot, session, first, onMenu, onSettings }: Pr
         onChoose={setSources}
         onClose={() => {
           setReading(false);
+        }}
+      />
+      <TraceDrawer
+        bot={bot.id}
+        session={session}
+        message={explained}
+        opened={explaining}
+        onClose={() => {
+          setExplaining(false);
         }}
       />
     </section>

@@ -1,6 +1,6 @@
 /** An answer that is complete, stopped or interrupted, and what can be done with it. */
 import { ActionIcon, Group, Text, Tooltip } from "@mantine/core";
-import { IconRefresh } from "@tabler/icons-react";
+import { IconRefresh, IconRoute } from "@tabler/icons-react";
 import { memo } from "react";
 
 import type { Message } from "../api/types";
@@ -48,6 +48,21 @@ export const StoredAnswer = memo(function StoredAnswer({ message, last, answerin
           </Text>
         )}
         <Rating message={message} onRate={actions.rate} />
+        <Tooltip label="How this answer came about">
+          <ActionIcon
+            variant="subtle"
+            color="gray"
+            c="dimmed"
+            size={26}
+            aria-label="How this answer came about"
+            onClick={() => {
+              actions.explain(message.id);
+            }}
+            data-testid="explain"
+          >
+            <IconRoute size={16} />
+          </ActionIcon>
+        </Tooltip>
         {repeatable && state !== "interrupted" && (
           <Tooltip label="Answer again">
             <ActionIcon

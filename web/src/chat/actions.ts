@@ -15,5 +15,7 @@ export interface MessageActions {
   discard: (id: string) => void;
   /** Shows the branch of another version. */
   choose: (turnId: string) => Promise<void>;
+  /** Shows how an answer came about. */
+  explain: (messageId: string) => void;
   rate: (messageId: string, feedback: Feedback | null) => Promise<void>;
 }
