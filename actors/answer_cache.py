@@ -16,11 +16,14 @@ import structlog
 from redis.exceptions import RedisError
 
 from actors.answer_index import AnswerIndex
+from actors.remembered_queries import CountedQueries
+from actors.remote_embedding import RemoteEmbedding
 from domain.caching.exact import exact_form
 from domain.caching.scope import CacheHit, CacheScope, KeptAnswer
 from domain.caching.wording import Wording
 from domain.errors import AppError
 from domain.ids import ChatbotId, TenantId
+from domain.metering import Meter
 from domain.ports import QueryEmbedder
 from storage.keys import TenantCipher
 from storage.postgres.database import Database
@@ -56,8 +59,11 @@ class RedisAnswers:
         embedder_of: EmbedderOf,
         secret: str,
         count: Count = _count_nothing,
+        remote: RemoteEmbedding | None = None,
     ) -> None:
-        """`secret` keys the digests of questions; `count` is called with `exact`, `semantic` or `miss`."""
+        """`secret` keys the digests of questions; `count` is called with `exact`, `semantic` or `miss`. `remote` counts
+        what embedding costs."""
+        self._remote = remote
         self._kept = kept
         self._db = db
         self._embedder_of = embedder_of
@@ -68,12 +74,12 @@ class RedisAnswers:
         self._tasks: set[asyncio.Task[None]] = set()
         self._away_until = 0.0
 
-    async def find(self, scope: CacheScope, question: str) -> CacheHit | None:
+    async def find(self, scope: CacheScope, question: str, meter: Meter | None = None) -> CacheHit | None:
         """The answer that was kept in this scope for the same question; None also when a part is away."""
         if time.monotonic() < self._away_until:
             return None
         try:
-            hit = await self._find(scope, question)
+            hit = await self._find(scope, question, meter)
         except (RedisError, OSError) as error:  # TimeoutError is an OSError
             self._away_until = time.monotonic() + AWAY_SECONDS
             log.warning("answers.away", error=type(error).__name__)
@@ -105,7 +111,7 @@ class RedisAnswers:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
 
-    async def _find(self, scope: CacheScope, question: str) -> CacheHit | None:
+    async def _find(self, scope: CacheScope, question: str, meter: Meter | None) -> CacheHit | None:
         cipher = await keys_of(self._db, scope.tenant_id)
         index = await self._index(scope, cipher)
         entry = index.same_words(self._digest(scope, question))
@@ -113,7 +119,11 @@ class RedisAnswers:
             return CacheHit(kept, "exact")
         if scope.settings.mode != "semantic" or not len(index):
             return None
-        [vector] = await self._embedder_of(scope.embedding_model).embed([question])
+        embedder = CountedQueries(self._embedder_of(scope.embedding_model), self._remote, scope.embedding_model)
+        [vector] = await embedder.embed([question])
+        if meter is not None:
+            for call in embedder.calls:
+                meter.record(call)
         near = index.alike(cipher, scope.chatbot_id, scope.tag, vector, scope.settings.threshold)
         wording = Wording.of(question) if near else None
         for entry, asked, similarity in near:

@@ -7,6 +7,7 @@ from ray.util.metrics import Counter
 from redis.asyncio import Redis
 
 from actors.answer_cache import EmbedderOf, RedisAnswers
+from actors.remote_embedding import RemoteEmbedding
 from configs.settings import Settings
 from domain.caching.keeping import to_keep
 from domain.caching.nothing import NothingKept
@@ -23,9 +24,15 @@ AfterAnswer = Callable[[TurnInput, SessionId, AnswerEnded], None]
 
 
 def open_answers(
-    stack: AsyncExitStack, settings: Settings, db: Database, redis: Redis, embedder_of: EmbedderOf
+    stack: AsyncExitStack,
+    settings: Settings,
+    db: Database,
+    redis: Redis,
+    embedder_of: EmbedderOf,
+    remote: RemoteEmbedding | None = None,
 ) -> AnswerCache:
-    """`redis` answers in bytes and says soon that it is away; the stack ends what is under way."""
+    """`redis` answers in bytes and says soon that it is away; the stack ends what is under way. `remote` counts what
+    embedding costs."""
     if not settings.answer_cache:
         return NothingKept()
     outcomes = Counter(
@@ -39,6 +46,7 @@ def open_answers(
         embedder_of,
         settings.secret_key.get_secret_value(),
         lambda outcome: outcomes.inc(tags={"outcome": outcome}),
+        remote,
     )
     stack.push_async_callback(answers.close)
     return answers

@@ -14,7 +14,7 @@ from ray import serve
 from ray.exceptions import RayError, RayTaskError
 from ray.serve.exceptions import RayServeException
 
-from actors.remembered_queries import RememberedQueries
+from actors.remembered_queries import CountedQueries, RememberedQueries
 from actors.remote_embedding import RemoteEmbedding
 from actors.streams import StreamPool
 from configs.settings import Settings
@@ -116,7 +116,7 @@ class LanceRetriever:
         all models; unset, `embedder` is for any. `remote` counts what they cost."""
         self._embedder = embedder
         self._embedders = embedders
-        self._remote = remote
+        self.remote = remote
         self._documents = documents
         self._reranker = reranker
         self._objects_url = objects_url
@@ -144,12 +144,10 @@ class LanceRetriever:
         knowledge = request.knowledge
         if has_no_table(self._root, request.tenant_id, request.chatbot_id, knowledge.generation):
             return Retrieval(request.question)
-        embedder = self.embedder_of(knowledge.model)
+        embedder = CountedQueries(self.embedder_of(knowledge.model), self.remote, knowledge.model)
         search = (self._search or await self.load()).of(knowledge.generation)
         found = await retrieve(request, RetrievalPorts(embedder, search, self._documents, self._reranker))
-        if self._remote is None:
-            return found
-        return replace(found, calls=(self._remote.call([found.query], knowledge.model),))
+        return replace(found, calls=tuple(embedder.calls)) if embedder.calls else found
 
     def embedder_of(self, model: str) -> QueryEmbedder:
         """Of a generation's vectors; raises Unavailable for one that the platform does not have."""

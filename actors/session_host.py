@@ -114,7 +114,8 @@ class SessionHost:
         self._planner = StreamPlanner(pool, self._registry)
         self._stack.push_async_callback(self._planner.close)
         self._retriever = LanceRetriever.of(settings, StoredDocuments(self._db))
-        self._answers = open_answers(self._stack, settings, self._db, events, self._retriever.embedder_of)
+        embedding = self._retriever.embedder_of, self._retriever.remote
+        self._answers = open_answers(self._stack, settings, self._db, events, *embedding)
         self._generator = StreamGenerator(pool)
         self._guard = await self._stack.enter_async_context(host_checks(settings))
         if (spans := TurnSpans.open(settings)) is not None:
@@ -145,10 +146,9 @@ class SessionHost:
             "spend": grants.spend,
             "grant": grants.grant,
         }
-        host = stream_host(settings)
-        server = await StreamServer.open(methods, secret=secret, host=host)
+        server = await StreamServer.open(methods, secret=secret, host=stream_host(settings))
         self._stack.push_async_callback(server.close)
-        self._address = f"{host}:{server.port}"
+        self._address = f"{stream_host(settings)}:{server.port}"
         run_until_closed(
             self._stack,
             replay.run(),

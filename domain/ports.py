@@ -55,8 +55,9 @@ class Planner(Protocol):
 
 
 class AnswerCache(Protocol):
-    async def find(self, scope: CacheScope, question: str) -> CacheHit | None:
-        """The answer that was kept in this scope for the same question. Raises nothing: what is away has none."""
+    async def find(self, scope: CacheScope, question: str, meter: Meter | None = None) -> CacheHit | None:
+        """The answer that was kept in this scope for the same question; the meter is told what looking cost. Raises
+        nothing: what is away has none."""
 
     def keep(self, scope: CacheScope, kept: KeptAnswer) -> None:
         """Keep it, later and if it can be."""

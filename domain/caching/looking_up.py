@@ -14,7 +14,7 @@ async def look_up(
     if scope is None:
         return None
     with trace.stage("cache"):
-        hit = await answers.find(scope, question)
+        hit = await answers.find(scope, question, meter)
     trace.note("cache", hit.reason if hit else "miss")
     if hit is not None:
         meter.record(ModelCall(CallKind.CACHE, "", hit.kept.model, Usage()))

@@ -59,13 +59,20 @@ class Messages:
         rows = await fetch_all(self._tx, _SQL["undelivered"], tenant_id=tenant_id, session_id=session_id, limit=limit)
         return [(TurnId(row["turn_id"]), MessageId(row["id"])) for row in rows]
 
-    async def require_answer(self, tenant_id: TenantId, session_id: SessionId, message_id: MessageId) -> None:
+    async def require_answer(self, tenant_id: TenantId, session_id: SessionId, message_id: MessageId) -> DictRow:
         """Raises NotFound for what is no message of the session, Unprocessable for a question."""
         row = await fetch_one(self._tx, _SQL["role_of"], tenant_id=tenant_id, session_id=session_id, id=message_id)
         if row is None:
             raise NotFound("There is no such message.")
         if row["role"] != MessageRole.ASSISTANT:
             raise Unprocessable("This is a question; only answers are rated and received.")
+        return row
+
+    async def answer_text(self, tenant_id: TenantId, session_id: SessionId, message_id: MessageId) -> str:
+        """What was said. Raises the same."""
+        row = await self.require_answer(tenant_id, session_id, message_id)
+        cipher = await cipher_of(self._tx, tenant_id)
+        return content_of(cipher, session_id, message_id, row["sealed"], row["content"])
 
     async def newest_leaf(self, tenant_id: TenantId, session_id: SessionId, turn_id: TurnId) -> TurnId:
         """The last turn of the youngest branch that goes through `turn_id`. Raises NotFound."""

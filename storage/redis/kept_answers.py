@@ -138,6 +138,14 @@ class KeptAnswers:
             await self._redis.xdel(key, *ids)
         return len(ids)
 
+    async def retract(self, cipher: TenantCipher, tenant_id: TenantId, chatbot_id: ChatbotId, answer: str) -> int:
+        """Remove what says the same to the letter, whatever was asked; how many there were."""
+        key = _key(tenant_id, chatbot_id)
+        read: Any = self._redis.execute_command
+        found = await read("XRANGE", key, "-", "+", **{NEVER_DECODE: []})
+        ids = [entry for entry, fields in found if _says(cipher, chatbot_id, fields, answer)]
+        return int(await self._redis.xdel(key, *ids)) if ids else 0
+
     async def _bots(self, tenant_id: TenantId) -> list[ChatbotId]:
         keys = self._redis.scan_iter(f"kept:{tenant_id}:*", count=1_000)
         names = {key.decode() if isinstance(key, bytes) else str(key) async for key in keys}
@@ -153,6 +161,15 @@ def opened_question(cipher: TenantCipher, chatbot_id: ChatbotId, entry: IndexEnt
     except (Unreadable, ValueError, TypeError):
         return None
     return question, vector
+
+
+def _says(cipher: TenantCipher, chatbot_id: ChatbotId, fields: dict[bytes, bytes], answer: str) -> bool:
+    try:
+        packed = cipher.open(kept_answer_place(chatbot_id, fields[_DIGEST]), fields[_ANSWER])
+        return bool(msgpack.unpackb(packed)[2] == answer)
+    except (Unreadable, ValueError, KeyError, TypeError, IndexError):
+        # Nobody can give it either.
+        return False
 
 
 def _key(tenant_id: TenantId, chatbot_id: ChatbotId) -> str:

@@ -11,14 +11,20 @@ import pytest
 from redis.asyncio import Redis
 
 from actors.answer_cache import RedisAnswers
+from actors.remembered_queries import CountedQueries, RememberedQueries
+from actors.remote_embedding import RemoteEmbedding
 from domain.caching.configuration import CacheConfig
 from domain.caching.scope import CacheHit, CacheScope, KeptAnswer, Versions
 from domain.conversation import Citation
+from domain.generation import Usage
 from domain.ids import ChatbotId, DocumentId, SessionId, TenantId, new_uuid
+from domain.metering import CallKind, ModelCall
+from storage.postgres.tenant_keys import keys_of
 from storage.redis.client import connect_redis, connect_redis_for_bytes
 from storage.redis.kept_answers import KeptAnswers
 from tests.fixtures.conditions import eventually
 from tests.fixtures.knowledge import KnowledgeBase
+from tests.fixtures.twins import TwinMeter
 
 Bot = tuple[TenantId, ChatbotId]
 LAMP = "What does the blue lamp cost?"
@@ -197,6 +203,38 @@ async def test_what_was_removed_is_given_no_more_by_any_process(shelf: Shelf, bo
     assert await KeptAnswers(texts).empty_tenant(bot[0]) == 1
     assert await KeptAnswers(texts).count_of_tenant(bot[0]) == 0
     await texts.aclose()
+
+
+async def test_an_answer_that_is_retracted_is_given_no_more(shelf: Shelf, bot: Bot, redis_url: str) -> None:
+    scope, answers = scope_of(bot, SEMANTIC), shelf.process()
+    await shelf.stock(answers, scope, LAMP, "Does it cost 40?")
+    await shelf.stock(answers, scope, "three?", answer="Three.")
+    texts, cipher = connect_redis(redis_url), await keys_of(shelf.knowledge.db, bot[0])
+    stranger = await keys_of(shelf.knowledge.db, (await shelf.knowledge.new_bot())[0])
+    assert await KeptAnswers(texts).retract(stranger, *bot, ANSWER) == 0
+    assert await KeptAnswers(texts).retract(cipher, *bot, ANSWER) == 2
+    assert await answers.find(scope, LAMP) is None
+    assert await answers.find(scope, "How much is the blue lamp?") is None
+    assert await answers.find(scope, "three?") is not None
+    await texts.aclose()
+
+
+async def test_looking_by_meaning_is_metered_where_it_costs_something(shelf: Shelf, bot: Bot) -> None:
+    scope, meter = scope_of(bot, SEMANTIC), TwinMeter()
+    remembered = RememberedQueries(shelf.embedder)
+    remote = RemoteEmbedding("remote-model", lambda text: len(text.split()))
+    answers = RedisAnswers(KeptAnswers(shelf.redis), shelf.knowledge.db, lambda _: remembered, "s", remote=remote)
+    assert await answers.find(scope, LAMP, meter) is None
+    assert meter.tally.calls == [], "nothing is kept, so that nothing is asked"
+    await shelf.stock(answers, scope, LAMP)
+    for _ in range(2):
+        assert await answers.find(scope, "How much is the blue lamp?", meter) is not None
+    assert meter.tally.calls == [ModelCall(CallKind.EMBEDDING, "", "remote-model", Usage(embedded_tokens=6))]
+    # Whoever searches the documents for it has the vector, and pays nothing.
+    search = CountedQueries(remembered, remote, "")
+    await search.embed(["How much is the blue lamp?", "Another one"])
+    assert [call.usage.embedded_tokens for call in search.calls] == [2]
+    await answers.close()
 
 
 async def test_answers_go_with_the_conversation_that_they_are_from(shelf: Shelf, bot: Bot, redis_url: str) -> None:

@@ -2,9 +2,13 @@
 
 from uuid import UUID
 
-from domain.ids import MessageId, SessionId, new_uuid
+from domain.caching.configuration import CacheConfig
+from domain.caching.scope import CacheScope, KeptAnswer, Versions
+from domain.ids import ChatbotId, MessageId, SessionId, new_uuid
 from storage.postgres.database import tenant_tx
 from storage.postgres.messages import Messages
+from storage.postgres.tenant_keys import keys_of
+from storage.redis.kept_answers import KeptAnswers
 from tests.fixtures.gateway import Chat, GatewayRig
 from tests.fixtures.stored_turns import path, store_turn, tenant_id_of
 
@@ -53,6 +57,21 @@ async def test_feedback_is_given_changed_and_taken_back(rig: GatewayRig, chat: C
         assert (await chat.tenant.call("PUT", where, json=body)).status_code == 422
     assert [(await chat.tenant.call("DELETE", where)).status_code for _ in range(2)] == [204, 204]
     assert (await chat.tenant.get(path(chat, "/messages"))).json()["items"][1]["feedback"] is None
+
+
+async def test_an_answer_that_is_rated_down_is_kept_no_more(rig: GatewayRig, chat: Chat) -> None:
+    tenant, bot = tenant_id_of(chat), ChatbotId(UUID(chat.bot))
+    scope = CacheScope(tenant, bot, Versions(1, 0), "m", "", CacheConfig(), may_keep=True)
+    cipher, kept = await keys_of(rig.services.db, tenant), KeptAnswers(rig.services.redis)
+    stored = await store_turn(rig, chat, "How long?")
+    for place, text in ((b"one", "Twelve months. [1]"), (b"two", "Twelve months. [1]"), (b"six", "Forty euros.")):
+        answer = KeptAnswer("How long?", text, (), "m", SessionId(new_uuid()))
+        assert await kept.add(cipher, scope, place, answer) is not None
+    where = path(chat, f"/messages/{stored.answer}/feedback")
+    assert (await chat.tenant.call("PUT", where, json={"rating": "up"})).status_code == 200
+    assert await kept.count(tenant, bot) == 3
+    assert (await chat.tenant.call("PUT", where, json={"rating": "down"})).status_code == 200
+    assert await kept.count(tenant, bot) == 1
 
 
 async def test_only_answers_of_the_session_are_rated(rig: GatewayRig, chat: Chat) -> None:

@@ -6,7 +6,7 @@ from domain.caching.scope import CacheHit, CacheScope, KeptAnswer
 from domain.conversation import Citation, TurnState
 from domain.generation import Usage
 from domain.ids import SessionId, TenantId, new_uuid
-from domain.metering import CallKind
+from domain.metering import CallKind, Meter
 from domain.turn import AnswerEnded, AnswerText, StageReached, StopSignal, TurnInput, TurnPorts, run_turn
 from tests.fixtures.twins import DOCUMENT, TwinGenerator, TwinMeter, passage, turn_input, turn_ports
 from tests.unit.test_caching_scope import scope
@@ -21,7 +21,12 @@ class TwinAnswers:
     hit: CacheHit | None
     asked: list[str] = field(default_factory=list)
 
-    async def find(self, scope: CacheScope, question: str) -> CacheHit | None:
+    async def find(
+        self,
+        scope: CacheScope,
+        question: str,
+        meter: Meter | None = None,
+    ) -> CacheHit | None:
         self.asked.append(question)
         return self.hit
 

@@ -87,7 +87,7 @@ order by b.id desc
 limit %(limit)s;
 
 -- name: role_of
-select role from messages where tenant_id = %(tenant_id)s and session_id = %(session_id)s and id = %(id)s;
+select role, content, sealed from messages where tenant_id = %(tenant_id)s and session_id = %(session_id)s and id = %(id)s;
 
 -- name: mark_delivered
 -- An answer of the session and every earlier one; nothing when the id is no answer of it.
