@@ -1,16 +1,18 @@
 """How a document's ingestion ends: its row, its jobs and its event change together, and nothing of a lost one stays."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
 from uuid import UUID
 
+from actors.paid_embedding import Allowed, PaidEmbedding, Wish
 from actors.renaming import Renaming
 from domain.documents import DocumentStatus
 from domain.erasure import ErasureKind
 from domain.errors import NotFound
 from domain.events import EventKind
-from domain.ids import ChatbotId, DocumentId, TenantId
+from domain.ids import ChatbotId, DocumentId, TenantId, TurnId, new_uuid
 from domain.jobs import ItemState
-from domain.metering import ModelCall, Tally, UseKind
+from domain.metering import Tally, UseKind
 from pipelines.work import EmbeddedDocument, WorkItem
 from storage.blobs import BlobStore, document_prefix
 from storage.postgres.chatbots import Chatbots
@@ -30,19 +32,28 @@ class DocumentEnds:
         db: Database,
         vectors: VectorStore,
         blobs: BlobStore,
-        paid: Callable[[Sequence[str], str], ModelCall] | None = None,
+        paid: PaidEmbedding | None = None,
     ) -> None:
-        """`paid` is the call, with its price, that embedding these texts with a model was (the usual one when it has no
-        name); unset, it costs nothing."""
+        """Without `paid` embedding costs nothing."""
         self._db = db
         self._paid = paid
         self._vectors = vectors
         self._blobs = blobs
         self.renaming = Renaming(db, vectors)
 
+    @asynccontextmanager
+    async def affordable(self, wishes: Sequence[Wish], model: str) -> AsyncIterator[Allowed]:
+        """Which of the documents may be embedded with the model now, as long as the context is open. The budget is held
+        for them; raises Unavailable when nobody can say."""
+        if self._paid is None:
+            yield Allowed({wish.document_id for wish in wishes})
+            return
+        async with self._paid.hold(wishes, model) as allowed:
+            yield allowed
+
     async def finish(self, result: EmbeddedDocument) -> None:
         """Its chunks are committed: it is ready, unless it was deleted meanwhile."""
-        item = result.item
+        item, bill = result.item, self._bill_of(result)
         async with system_tx(self._db) as tx:
             documents = Documents(tx)
             live = await Generations(tx, item.tenant_id, item.chatbot_id).live_held()
@@ -65,7 +76,9 @@ class DocumentEnds:
                 await jobs.document_ended(item.document_id, ItemState.READY, chunks=len(result.chunks))
                 await _tell(tx, item, DocumentStatus.READY)
                 await _replace(tx, jobs, item)
-                await self._book(tx, result)
+                await self._book(tx, result, bill)
+        if name is not None:
+            await self._tell_spent(result, bill)
         if name not in (None, item.name):
             # It was renamed meanwhile.
             await self.renaming.rename(item.tenant_id, item.chatbot_id, item.document_id)
@@ -75,16 +88,29 @@ class DocumentEnds:
 
     async def bill(self, result: EmbeddedDocument, model: str) -> None:
         """Book what embedding it again with the model was."""
-        if self._paid is not None:
+        bill = self._bill_of(result, model)
+        if bill is not None:
             async with system_tx(self._db) as tx:
-                await self._book(tx, result, model)
+                await self._book(tx, result, bill)
+            await self._tell_spent(result, bill)
 
-    async def _book(self, tx: Transaction, result: EmbeddedDocument, model: str = "") -> None:
+    def _bill_of(self, result: EmbeddedDocument, model: str = "") -> tuple[TurnId, Tally] | None:
+        """With the id of its entry in the ledger; None where it costs nothing. The usual model has no name."""
         if self._paid is None:
-            return
-        tally = Tally()
-        tally.add(self._paid([chunk.text for chunk in result.chunks], model))
-        await Ledger(tx).record_beside(result.item.tenant_id, result.item.chatbot_id, UseKind.INGESTION, tally)
+            return None
+        return TurnId(new_uuid()), self._paid.tally([chunk.text for chunk in result.chunks], model)
+
+    async def _book(self, tx: Transaction, result: EmbeddedDocument, bill: tuple[TurnId, Tally] | None) -> None:
+        if bill is not None:
+            item, (entry, tally) = result.item, bill
+            place = item.tenant_id, item.chatbot_id, UseKind.INGESTION, tally
+            await Ledger(tx).record_beside(*place, turn_id=entry)
+
+    async def _tell_spent(self, result: EmbeddedDocument, bill: tuple[TurnId, Tally] | None) -> None:
+        """The tenant's live actor counts it from now on."""
+        if bill is not None and self._paid is not None:
+            entry, tally = bill
+            await self._paid.spent(result.item.tenant_id, result.item.chatbot_id, tally, entry)
 
     async def fail(self, item: WorkItem, reason: str, *, attempts: int) -> None:
         """It ends without a chunk; `reason` is a sentence for the user."""

@@ -3,13 +3,14 @@
 import asyncio
 from collections.abc import Awaitable, Callable
 from contextlib import AsyncExitStack
+from functools import partial
 from typing import Any
 
 import ray
 import structlog
 
 from actors.guarding.host_checks import host_checks
-from actors.live_hosts import SERVICE
+from actors.live_hosts import address_of
 from actors.loops import repeat, run_until_closed
 from actors.purse import HostPurse
 from actors.serve_ports import LanceRetriever, StreamGenerator
@@ -19,10 +20,7 @@ from configs.logs import configure_logs
 from configs.settings import Settings
 from configs.sizing import load_sizing
 from configs.tables import load_models
-from domain.errors import Unavailable
-from domain.ids import TenantId
 from domain.metering import Meter
-from domain.placement import slot_of
 from domain.ports import Retriever
 from domain.retry_budget import RetryBudget
 from domain.turn import TurnPorts
@@ -104,19 +102,12 @@ async def _open_ports(settings: Settings, db: Database, stack: AsyncExitStack) -
         most = table.window(model)[0] * count_factor(load_token_counter(settings, model))
         return most, table.highest_price(model)
 
-    async def address_of(tenant_id: TenantId) -> str:
-        found = {endpoint.instance: endpoint.address for endpoint in await registry.list(SERVICE)}
-        address = found.get(str(tenant_id)) or found.get(str(slot_of(tenant_id, settings.session_hosts)))
-        if address is None:
-            raise Unavailable("The conversations' process is starting; try again.")
-        return address
-
     return EvaluationPorts(
         retriever=LanceRetriever.of(settings, StoredDocuments(db)),
         turn_ports=turn_ports,
         resolve_model=resolve_model,
         priced=table.priced,
         bounds=bounds,
-        purse=HostPurse(pool, address_of),
+        purse=HostPurse(pool, partial(address_of, registry, settings.session_hosts)),
         turn_seconds=settings.turn_timeout_seconds,
     )

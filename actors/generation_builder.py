@@ -6,6 +6,7 @@ from dataclasses import replace
 import structlog
 
 from actors.document_ends import DocumentEnds
+from actors.paid_embedding import Wish
 from domain.errors import AppError
 from domain.ids import ChatbotId, DocumentId, TenantId
 from domain.knowledge import GenerationState
@@ -96,9 +97,24 @@ class GenerationBuilder:
 
     async def _take_in(self, claimed: ClaimedGeneration, documents: list[MissingDocument]) -> float:
         self._in_work = {document.id: (claimed.tenant_id, claimed.chatbot_id) for document in documents}
-        sizing = self._pools.sizing(claimed.model)
-        items = [await self._item(claimed, document) for document in documents]
-        interrupted = 0
+        wishes = [Wish(claimed.tenant_id, claimed.chatbot_id, one.id, one.size) for one in documents]
+        async with self._ends.affordable(wishes, claimed.model) as allowed:
+            if allowed.refused:
+                return await self._not_paid(claimed, next(iter(allowed.refused.values())))
+            may = [document for document in documents if document.id in allowed.may]
+            return await self._ingest(claimed, [await self._item(claimed, document) for document in may])
+
+    async def _not_paid(self, claimed: ClaimedGeneration, reason: str) -> float:
+        """A build ends; one that is kept in step goes on when there is a budget again."""
+        log.info("generation.not_paid", **_names(claimed))
+        if claimed.state is not GenerationState.BUILDING:
+            return PAUSES[-1]
+        async with system_tx(self._db) as tx:
+            await GenerationWork(tx).fail(claimed, reason)
+        return 0.0
+
+    async def _ingest(self, claimed: ClaimedGeneration, items: list[WorkItem]) -> float:
+        interrupted, sizing = 0, self._pools.sizing(claimed.model)
         with self._pools.use(claimed.model) as pool:
             async with aclosing(ingest(items, sizing, pool, self._vectors)) as results:
                 async for result in results:

@@ -9,6 +9,7 @@ from ray.exceptions import RayError
 
 from actors.document_ends import DocumentEnds
 from actors.loops import require_running
+from actors.paid_embedding import Wish
 from domain.errors import AppError, StorageFull
 from domain.ids import ChatbotId, DocumentId, TenantId
 from pipelines.embed_pools import EmbedPools
@@ -155,7 +156,20 @@ class IngestionRuns:
         self, claimed: dict[DocumentId, ClaimedDocument], left: dict[DocumentId, ClaimedDocument], model: str
     ) -> None:
         """Takes what has ended out of `left`. Raises what breaks the run."""
-        items = [await self._sealed_item(one) for one in claimed.values()]
+        waiting = [await self._sealed_item(one) for one in claimed.values()]
+        while waiting:
+            async with self._ends.affordable([_wish(claimed[one.document_id]) for one in waiting], model) as allowed:
+                for item in waiting:
+                    if (reason := allowed.refused.get(item.document_id)) is not None:
+                        await self._ends.fail(item, reason, attempts=claimed[item.document_id].attempts)
+                        del left[item.document_id]
+                await self._ingest_some([one for one in waiting if one.document_id in allowed.may], left, model)
+            ended = allowed.may | allowed.refused.keys()
+            waiting = [one for one in waiting if one.document_id not in ended]
+
+    async def _ingest_some(self, items: list[WorkItem], left: dict[DocumentId, ClaimedDocument], model: str) -> None:
+        if not items:
+            return
         sizing = self._pools.sizing(model)
         with self._pools.use(model) as pool:
             async with aclosing(ingest(items, sizing, pool, self._vectors)) as results:
@@ -179,6 +193,11 @@ class IngestionRuns:
             return item
         cipher = await keys_of(self._db, item.tenant_id)
         return replace(item, keys=cipher.for_document(item.document_id).dumps())
+
+
+def _wish(claimed: ClaimedDocument) -> Wish:
+    document = claimed.document
+    return Wish(document.tenant_id, document.chatbot_id, document.id, document.size)
 
 
 def _item(claimed: ClaimedDocument) -> WorkItem:

@@ -1,7 +1,6 @@
 """The ingestion supervisor: runs the pipeline, keeps jobs going, erases, exports; the one writer of vector tables."""
 
 import asyncio
-from collections.abc import Callable, Sequence
 from contextlib import AsyncExitStack
 from functools import partial
 from uuid import UUID
@@ -17,11 +16,12 @@ from actors.ingestion_runs import IngestionRuns
 from actors.knowledge_upkeep import EVERY_SECONDS as UPKEEP_SECONDS
 from actors.knowledge_upkeep import KnowledgeUpkeep
 from actors.loops import repeat, run_until_closed
+from actors.paid_embedding import PaidEmbedding
+from actors.purse import HostPurse
 from actors.remote_embedding import RemoteEmbedding
 from configs.settings import Settings
 from configs.tables import load_models
 from domain.ids import ChatbotId, DocumentId, TenantId
-from domain.metering import ModelCall
 from domain.web_address import networks_of
 from pipelines.discovery import Discovery
 from pipelines.embed_pools import EmbedPools
@@ -108,7 +108,7 @@ class IngestionSupervisor:
         db = await Database.open(*self._database_urls, vault=Vault.of(settings), min_size=0, max_size=4)
         self._stack.push_async_callback(db.close)
         vectors, blobs = VectorStore(sizing.objects_url), BlobStore(sizing.objects_url)
-        self.ends = DocumentEnds(db, vectors, blobs, _paid(settings))
+        self.ends = DocumentEnds(db, vectors, blobs, _paid(settings, self._stack))
         self.pools = EmbedPools(settings)
         self._stack.callback(self.pools.close)
         self.runs = IngestionRuns(db, vectors, self.pools, self.ends)
@@ -140,10 +140,14 @@ async def _expire(db: Database) -> None:
     await expire(db)
 
 
-def _paid(settings: Settings) -> Callable[[Sequence[str], str], ModelCall] | None:
-    """What embedding texts costs, where somebody asks money for it."""
+def _paid(settings: Settings, stack: AsyncExitStack) -> PaidEmbedding | None:
+    """What embedding costs, where somebody asks money for it; the stack closes what asks for the budget."""
     remote = RemoteEmbedding.of(settings)
     if remote is None:
         return None
     table = load_models(settings.models_file)
-    return lambda texts, model: table.priced(remote.call(texts, model))
+    return PaidEmbedding(
+        lambda texts, model: table.priced(remote.call(texts, model)),
+        lambda model: table.embedding_price(model or settings.embedding_model).highest,
+        HostPurse.within(stack, settings),
+    )

@@ -4,12 +4,23 @@ import asyncio
 from collections.abc import Sequence
 
 from actors.streams import StreamPool
+from domain.errors import Unavailable
 from domain.ids import TenantId
+from domain.placement import slot_of
 from storage.redis.registry import EndpointRegistry
 
 SERVICE = "session-host"
 SESSIONS_PER_CALL = 1_000
 CALL_SECONDS = 30.0
+
+
+async def address_of(registry: EndpointRegistry, slots: int, tenant_id: TenantId) -> str:
+    """Of the host that serves the tenant. Raises Unavailable as long as there is none, and RedisError."""
+    found = {endpoint.instance: endpoint.address for endpoint in await registry.list(SERVICE)}
+    address = found.get(str(tenant_id)) or found.get(str(slot_of(tenant_id, slots)))
+    if address is None:
+        raise Unavailable("The conversations' process is starting; try again.")
+    return address
 
 
 class LiveHosts:

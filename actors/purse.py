@@ -2,15 +2,22 @@
 
 import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
-from contextlib import aclosing, asynccontextmanager
-from typing import Any, Protocol
+from contextlib import AsyncExitStack, aclosing, asynccontextmanager
+from functools import partial
+from typing import Any, Protocol, Self
 from uuid import UUID
 
 import structlog
+from redis.exceptions import RedisError
 
+from actors.live_hosts import address_of
+from actors.streams import StreamPool
+from configs.settings import Settings
 from domain.errors import Unavailable
 from domain.ids import ChatbotId, TenantId, new_uuid
 from domain.metering import Tally
+from storage.redis.client import connect_redis
+from storage.redis.registry import EndpointRegistry
 
 log = structlog.get_logger()
 
@@ -31,6 +38,15 @@ class HostPurse:
         """`address_of` raises Unavailable as long as it knows none, and looks again when it is asked again."""
         self._streams = streams
         self._address_of = address_of
+
+    @classmethod
+    def within(cls, stack: AsyncExitStack, settings: Settings) -> Self:
+        """With a connection to the hosts of its own, which the stack closes."""
+        redis = connect_redis(settings.redis_url or "")
+        stack.push_async_callback(redis.aclose)
+        pool = StreamPool(settings.secret_key.get_secret_value())
+        stack.push_async_callback(pool.close)
+        return cls(pool, partial(address_of, EndpointRegistry(redis), settings.session_hosts))
 
     @asynccontextmanager
     async def grant(
@@ -63,7 +79,7 @@ class HostPurse:
             try:
                 await self._streams.call(await self._address_of(tenant_id), "spend", payload)
                 return
-            except Unavailable as error:
+            except (Unavailable, RedisError) as error:
                 if pause is None:
                     log.warning("budget.not_told", tenant=str(tenant_id), error=repr(error))
                     return
@@ -75,7 +91,7 @@ class HostPurse:
             try:
                 stream = self._streams.stream(await self._address_of(tenant_id), "grant", payload)
                 return stream, int((await anext(stream))["tokens"])
-            except (Unavailable, StopAsyncIteration) as error:
+            except (Unavailable, StopAsyncIteration, RedisError) as error:
                 if pause is None:
                     raise Unavailable from error
             except BaseException:

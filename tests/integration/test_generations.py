@@ -16,6 +16,7 @@ from domain.metering import CallKind, ModelCall
 from pipelines.work import WorkItem
 from storage.postgres.database import fetch_all, system_tx, tenant_tx
 from tests.fixtures.generations import OTHER_MODEL, Bot, Rebuilding, ids
+from tests.fixtures.purse import TwinPurse
 
 MODEL = "all-MiniLM-L6-v2"
 COARSE = ChunkingConfig(max_tokens=100)
@@ -263,3 +264,15 @@ async def test_what_somebody_else_embeds_is_in_the_ledger(rebuilding: Rebuilding
         query = "select kind, model, embedded_tokens, cost_micro from usage_ledger order by created_at"
         rows = [tuple(row.values()) for row in await fetch_all(tx, query)]
     assert rows == [*[("ingestion", OTHER_MODEL, 20, 3)] * 3, ("ingestion", "usual", 20, 3)]
+    assert [tokens for _, tokens in rebuilding.purse.spent] == [20] * 4
+
+
+async def test_nothing_is_embedded_again_without_a_budget(rebuilding: Rebuilding, built_bot: Bot) -> None:
+    rebuilding.paid = lambda texts, model: ModelCall(CallKind.EMBEDDING, "", model, Usage(embedded_tokens=len(texts)))
+    rebuilding.purse = TwinPurse(2)
+    rebuilding.builder._ends = rebuilding.ends()
+    made = await rebuilding.request(built_bot, OTHER_MODEL)
+    await rebuilding.finish()
+    found = await rebuilding.generation(built_bot, made.generation)
+    assert (found.state, found.reason) == (GenerationState.FAILED, "The Free plan allows 2 tokens per month.")
+    assert len(rebuilding.pipeline.runs) == 1, "the first one was within it"

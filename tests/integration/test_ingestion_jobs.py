@@ -1,7 +1,7 @@
 """Jobs at work in the supervisor: progress, cancellation, replacement, and sources that the platform reads itself."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,12 +12,15 @@ import pytest
 from pydantic import SecretStr
 
 from actors.ingestion_supervisor import IngestionSupervisor
+from actors.paid_embedding import PaidEmbedding
 from configs.settings import Settings
 from domain.audit import ActorKind, Origin
 from domain.documents import Document
 from domain.erasure import ErasureKind
+from domain.generation import Usage
 from domain.ids import ChatbotId, JobId, TenantId, new_uuid
 from domain.jobs import Job, JobState
+from domain.metering import CallKind, ModelCall
 from pipelines.parsing.registry import TEXT
 from pipelines.queueing import queue_document
 from pipelines.sources.content import Content
@@ -27,6 +30,7 @@ from storage.postgres.documents import Documents
 from storage.postgres.jobs import Jobs
 from tests.fixtures.database import DATABASE_SECRET, MASTER_KEYS
 from tests.fixtures.knowledge import KnowledgeBase
+from tests.fixtures.purse import TwinPurse
 from tests.fixtures.scripted_pipeline import POISON, ScriptedPipeline
 from tests.fixtures.web_server import LOOPBACK, WebServer, response
 
@@ -120,6 +124,29 @@ async def test_a_job_is_counted_while_it_runs_and_ends_by_itself(jobs: JobRig, s
     async with tenant_tx(jobs.knowledge.db, jobs.tenant) as tx:
         [failure] = await Jobs(tx, jobs.tenant).failures(job.id, 10)
     assert failure.name == POISON
+
+
+async def test_a_spent_budget_refuses_what_somebody_else_would_embed(
+    jobs: JobRig, supervisor: IngestionSupervisor
+) -> None:
+    def price(texts: Sequence[str], model: str) -> ModelCall:
+        return ModelCall(CallKind.EMBEDDING, "", model or "usual", Usage(embedded_tokens=len(texts)))
+
+    await supervisor.open()
+    supervisor.ends._paid = PaidEmbedding(price, lambda _: 0, purse := TwinPurse(2))
+    job = await jobs.job({"kind": "upload"})
+    for number in range(4):
+        await jobs.send(job, f"{number}.txt", f"Number {number}.".encode())
+    await jobs.seal(job)
+    await supervisor.start()
+    found = await jobs.ended(job)
+    assert (found.ready, found.failed) == (2, 2)
+    assert purse.left == 0
+    reason = "The Free plan allows 2 tokens per month."
+    async with tenant_tx(jobs.knowledge.db, jobs.tenant) as tx:
+        assert {one.reason for one in await Jobs(tx, jobs.tenant).failures(job.id, 10)} == {reason}
+    ended = [one.reason for one in (await jobs.documents()).values() if one.reason]
+    assert ended == [reason] * 2
 
 
 async def test_a_new_version_takes_the_place_of_the_earlier_one(jobs: JobRig, supervisor: IngestionSupervisor) -> None:
