@@ -24,14 +24,21 @@ class Waiting:
 
 class Lane:
     def __init__(
-        self, target: EngineTarget, deltas: AsyncGenerator[Delta, None], prompt_tokens: int, reserved: int
+        self,
+        target: EngineTarget,
+        deltas: AsyncGenerator[Delta, None],
+        prompt_tokens: int,
+        reserved: int,
+        most_prompt_tokens: int,
     ) -> None:
-        """`reserved` is what was set aside for this attempt alone: only a second one at the same time has that."""
+        """`reserved` is what was set aside for this attempt alone: only a second one at the same time has that. An
+        engine that counts more than `most_prompt_tokens` gets so much less for the answer."""
         self._loop = asyncio.get_running_loop()
         self.target = target
         self.deltas = deltas
         self.reserved = reserved
         self.is_hedge = reserved > 0
+        self._most_prompt_tokens = most_prompt_tokens
         self.tokens = 0
         self.usage = Usage(prompt_tokens=prompt_tokens)
         """The engine's own count at the end, ours until then."""
@@ -66,11 +73,12 @@ class Lane:
     def take(self, delta: Delta, max_tokens: int) -> bool:
         """Count a delta; False when it goes beyond what was asked for, and nothing more is to be read."""
         self._characters += len(delta.text)
-        beyond = self.tokens + delta.tokens > max_tokens or self._characters > max_tokens * MOST_CHARACTERS_PER_TOKEN
-        if beyond and delta.usage is None:
-            return False
+        counted = self.usage if delta.usage is None else delta.usage
+        room = max_tokens - max(0, counted.prompt_tokens - self._most_prompt_tokens)
+        beyond = self.tokens + delta.tokens > room or self._characters > max_tokens * MOST_CHARACTERS_PER_TOKEN
+        # What goes beyond is not shown, but it was used: the next turn finds it spent.
         self._count(delta)
-        return True
+        return not beyond or (delta.usage is not None and delta.finish is not None)
 
     async def close(self, reading: "asyncio.Task[Delta | None]") -> None:
         """End it in the engine as well; what it still said is lost."""
@@ -86,4 +94,5 @@ class Lane:
 
     def _count(self, delta: Delta) -> None:
         self.tokens += delta.tokens
-        self.usage = delta.usage or Usage(self.usage.prompt_tokens, self.tokens)
+        told = self.usage
+        self.usage = delta.usage or Usage(told.prompt_tokens, self.tokens, told.cached_tokens)

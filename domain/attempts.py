@@ -184,7 +184,7 @@ class Attempts:
             target = self._targets.popleft()
             self.model = target.model
             deltas = self._ports.generator.generate(target, replace(request, model=target.model))
-            lane = Lane(target, deltas, prompt_tokens, reserved)
+            lane = Lane(target, deltas, prompt_tokens, reserved, self._most_prompt_tokens)
             self._lanes[lane.read()] = lane
 
     def _hedge(self, request: GenerationRequest, prompt_tokens: int) -> None:

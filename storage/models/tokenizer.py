@@ -14,6 +14,7 @@ from domain.errors import Unavailable
 from domain.ports import TokenCounter
 from domain.prompt import Window
 from domain.prompt_safety import break_tokens
+from storage.models.chat_template import template_tokens
 from storage.models.store import resolve_weights
 
 if TYPE_CHECKING:
@@ -67,7 +68,9 @@ class LocalTokenCounter:
 
     exact = True
 
-    def __init__(self, tokenizer: "Tokenizer", control_tokens: Sequence[str]) -> None:
+    def __init__(self, tokenizer: "Tokenizer", control_tokens: Sequence[str], per_message: int = 0) -> None:
+        self.per_message = per_message
+        """What the model's template was measured to add to each; 0 where nobody knows."""
         self._tokenizer = tokenizer
         self._control_tokens = tuple(control_tokens)
 
@@ -79,6 +82,13 @@ def count_factor(counter: TokenCounter) -> int:
     """How many tokens an engine may count for each of the counter's, at most: a byte is one at most, and the cautious
     counter has half of one for each at least."""
     return 1 if counter.exact else 2
+
+
+def tokens_per_message(counter: TokenCounter) -> int:
+    """What the template of the counter's model adds to each message, 0 where that is not known."""
+    if isinstance(counter, LargestTokenCounter):
+        return max(map(tokens_per_message, counter.counters))
+    return counter.per_message if isinstance(counter, LocalTokenCounter) else 0
 
 
 class LargestTokenCounter:
@@ -125,9 +135,10 @@ def _counter_of(settings: Settings, weights: str | None) -> TokenCounter:
 
 def load_window(settings: Settings, model_key: str, counter: TokenCounter) -> Window:
     """The limits of a name of models.yaml (`default` too), a route's smallest, as its counter measures; raises
-    InvalidInput for an unknown one."""
+    InvalidInput for an unknown one. A template that adds more than models.yaml says is believed."""
     key = settings.default_model if model_key == "default" else model_key
-    return Window(*load_models(settings.models_file).window(key), count_factor(counter))
+    context, per_message = load_models(settings.models_file).window(key)
+    return Window(context, max(per_message, tokens_per_message(counter)), count_factor(counter))
 
 
 def control_tokens(folder: Path) -> tuple[str, ...]:
@@ -162,4 +173,7 @@ def _load_counter(weights: str) -> TokenCounter:
     # A file may ask for the window of training; a count needs the whole text.
     tokenizer.no_truncation()
     tokenizer.no_padding()
-    return LocalTokenCounter(tokenizer, special)
+    per_message = 0
+    if folder.exists():
+        per_message = template_tokens(folder, lambda text: len(tokenizer.encode(text, add_special_tokens=True).ids))
+    return LocalTokenCounter(tokenizer, special, per_message)

@@ -1,22 +1,18 @@
 """What is used is in the ledger to the token, and no budget is passed: turns, failed turns, and calls beside them."""
 
-import asyncio
-from collections.abc import AsyncGenerator
-from contextlib import aclosing
 from datetime import date
 from typing import Any
 from uuid import UUID, uuid4
 
 import pytest
 
-from actors.grants import Grants
 from actors.tenant_actor import TenantActor
 from domain.budget import BudgetKind, BudgetLevel, BudgetNotice
 from domain.chatbot import ChatbotConfig
 from domain.conversation import Question
 from domain.errors import EngineFailed, NotFound, QuotaExceeded, Unavailable
 from domain.events import EventKind, OutboxEvent
-from domain.generation import Usage
+from domain.generation import Delta, Usage
 from domain.ids import ChatbotId, MessageId, SessionId, new_uuid
 from domain.mail_texts import budget_text
 from domain.metering import CallKind, ModelCall, Tally, UseKind
@@ -28,7 +24,8 @@ from storage.postgres.ledger import Ledger
 from storage.postgres.sessions import Sessions
 from storage.postgres.traces import Traces
 from tests.fixtures.budget_race import race
-from tests.fixtures.desk import TABLE, Desk, collect, until
+from tests.fixtures.desk import Desk, collect, text_of, until
+from tests.fixtures.twins import ScriptGenerator
 
 ASKED = "What does the lamp cost?"
 
@@ -43,6 +40,10 @@ async def limited(desk: Desk, **budget: Any) -> tuple[ChatbotId, SessionId]:
     async with tenant_tx(desk.knowledge.db, desk.tenant) as tx:
         made = await Chatbots(tx).insert(desk.tenant, "Limited", config)
         return made.id, (await Sessions(tx).insert(desk.tenant, made.id, "")).id
+
+
+async def bot_of(desk: Desk) -> str:
+    return str((await desk.rows("sessions"))[0]["chatbot_id"])
 
 
 async def test_failed_attempts_and_the_answer_are_one_row_with_its_calls(desk: Desk) -> None:
@@ -104,56 +105,28 @@ async def test_a_visitor_has_a_day(desk: Desk) -> None:
     codes = [(await ask(actor, sessions[0]))[-1].get("code") for _ in range(4)]
     assert codes[0] is None
     assert codes[-1] == "quota_exceeded"
+    told = [row["payload"] for row in await desk.rows("outbox") if row["kind"] == "budget.reached"]
+    assert [(one["budget"], one["level"], one["chatbot_id"]) for one in told if one["level"] == "hard"] == [
+        ("visitor_tokens", "hard", str(bot))
+    ]
     assert (await ask(actor, sessions[1]))[-1]["k"] == "done"
     # Another host asks the ledger what the visitor has had today.
     assert (await ask(await desk.activate(), sessions[0]))[-1]["code"] == "quota_exceeded"
 
 
-def grants_of(desk: Desk, *actors: TenantActor) -> Grants:
-    """Of a host whose tenant is each of the actors in turn, one after the other is forgotten."""
-    waiting = list(actors)
-
-    async def activate(tenant: object) -> TenantActor:
-        return waiting[0]
-
-    return Grants(activate, lambda tenant: waiting[0], lambda tenant: waiting.pop(0), TABLE)
-
-
-async def bot_of(desk: Desk) -> str:
-    return str((await desk.rows("sessions"))[0]["chatbot_id"])
-
-
-async def held(grants: Grants, **payload: Any) -> tuple[AsyncGenerator[dict[str, Any], None], int]:
-    stream = grants.grant(payload)
-    return stream, (await anext(stream))["tokens"]
-
-
-async def test_a_grant_is_held_as_long_as_its_stream_and_turns_respect_it(desk: Desk) -> None:
-    actor = await desk.activate({"max_tokens_per_month": 1_000})
-    grants, payload = grants_of(desk, actor), {"tenant_id": str(desk.tenant), "chatbot_id": await bot_of(desk)}
-    stream, granted = await held(grants, **payload, tokens=900)
-    assert granted == 900
-    assert actor.busy
-    with pytest.raises(QuotaExceeded):
-        await held(grants, **payload, tokens=101)
-    some, granted = await held(grants, **payload, tokens=500, at_least=10)
-    assert granted == 100
-    with pytest.raises(QuotaExceeded):
-        await ask(actor, desk.session)
-    await some.aclose()
-    await stream.aclose()
-    assert actor.allowance.grants == 0
-    assert (await ask(actor, desk.session))[-1]["k"] == "done"
-
-
-async def test_a_host_that_lost_the_tenant_grants_nothing(desk: Desk) -> None:
-    stale = await desk.activate()
-    fresh = await desk.activate({"max_tokens_per_month": 50})
-    payload = {"tenant_id": str(desk.tenant), "chatbot_id": await bot_of(desk)}
-    with pytest.raises(QuotaExceeded):
-        await held(grants_of(desk, stale, fresh), **payload, tokens=51)
-    with pytest.raises(NotFound):
-        await held(grants_of(desk, fresh), tenant_id=str(desk.tenant), chatbot_id=str(uuid4()), tokens=1)
+async def test_an_engine_that_counts_more_than_was_reserved_is_cut_off_and_the_next_turn_finds_it_spent(
+    desk: Desk,
+) -> None:
+    actor = await desk.activate()
+    _, session = await limited(desk, monthly_tokens=2_000)
+    # Longer than anything that the template could add, and an answer without an end.
+    more = Delta("It ", 1, usage=Usage(1_900, 1))
+    desk.generator = ScriptGenerator({"first": [more, *["and "] * 1_000]})  # type: ignore[assignment]
+    events = await ask(actor, session)
+    assert "and" not in text_of(events)
+    assert events[-1]["usage"][:2] == [1_900, 1]
+    assert (await ask(actor, session))[-1]["code"] == "quota_exceeded"
+    assert actor.allowance.budget.total.held_tokens == 0
 
 
 async def test_what_was_used_beside_turns_is_of_the_month_for_the_next_host_too(desk: Desk) -> None:
@@ -168,24 +141,6 @@ async def test_what_was_used_beside_turns_is_of_the_month_for_the_next_host_too(
     actor = await desk.activate({"max_tokens_per_month": 70})
     with pytest.raises(QuotaExceeded):
         await ask(actor, desk.session)
-
-
-async def test_a_grant_that_waits_does_not_outlive_its_caller(desk: Desk) -> None:
-    actor = await desk.activate({"max_tokens_per_month": 1_000})
-    grants, payload = grants_of(desk, actor), {"tenant_id": str(desk.tenant), "chatbot_id": await bot_of(desk)}
-    began = asyncio.Event()
-
-    async def hold() -> None:
-        async with aclosing(grants.grant({**payload, "tokens": 1_000})) as items:
-            async for _ in items:
-                began.set()
-
-    task = asyncio.create_task(hold())
-    await began.wait()
-    assert actor.allowance.budget.total.held_tokens == 1_000
-    task.cancel()
-    await asyncio.wait([task])
-    assert actor.allowance.budget.total.held_tokens == 0
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:

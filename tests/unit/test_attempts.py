@@ -146,7 +146,13 @@ async def test_the_retry_budget_ends_fail_over() -> None:
 async def test_tokens_for_ever_are_cut_at_the_limit() -> None:
     ports = ports_of({"a": ["x"] * 1_000}, planner_of("a"))
     assert (await run(ports))[0] == "x" * 50
-    assert calls(ports) == [(CallKind.ANSWER, "a", 100, 50)]
+    assert calls(ports) == [(CallKind.ANSWER, "a", 100, 51)], "what it said beyond is spent, and not shown"
+
+
+async def test_an_engine_that_counts_more_for_the_prompt_has_less_left_for_the_answer() -> None:
+    ports = ports_of({"a": [Delta("x", 1, usage=Usage(130, 1)), *["x"] * 1_000]}, planner_of("a"))
+    assert (await run(ports))[0] == "x" * 20, "100 and 50 were reserved"
+    assert calls(ports) == [(CallKind.ANSWER, "a", 130, 21)]
 
 
 async def test_pieces_of_any_length_are_cut_too() -> None:
