@@ -24,6 +24,7 @@ from domain.metering import Meter
 from domain.ports import Retriever
 from domain.retry_budget import RetryBudget
 from domain.turn import TurnPorts
+from pipelines.background import background_environment
 from pipelines.evaluate import EvaluationPorts, evaluate
 from storage.keys import Vault
 from storage.models.tokenizer import count_factor, load_token_counter, load_window
@@ -41,7 +42,9 @@ def ray_runner(settings: Settings, database_urls: tuple[str, str]) -> Callable[[
     sizing = load_sizing(settings.profile).evaluation
     # Attempts are counted in the database, whatever ended the one before. A process serves one: it gives its memory
     # back, and what Serve keeps in it belongs to an event loop that is closed.
-    task: Any = ray.remote(max_retries=0, max_calls=1)(run_evaluation).options(name="evaluation", **sizing.options())
+    task: Any = ray.remote(max_retries=0, max_calls=1)(run_evaluation).options(
+        name="evaluation", runtime_env=background_environment(), **sizing.options()
+    )
 
     async def run(claim: Claim) -> None:
         running = task.remote(settings, database_urls, claim)

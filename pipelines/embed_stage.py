@@ -1,18 +1,21 @@
 """The second stage: chunks become vectors in workers that outlive a run, so that a small upload need not wait.
 
-A Ray Data actor pool lives as long as its run: every run would start processes and import torch, several seconds
-of work for a document that takes a fraction of one. So the stage is a thin task that calls workers kept warm here.
+A Ray Data actor pool lives as long as its run: every run would start processes and load the model, several seconds
+of work for a document that takes a fraction of one. So the driver hands what Ray Data has parsed to workers kept warm
+here: a stage of tasks that only call them would start processes of its own and copy each text and vector once more.
 """
 
 import asyncio
-import os
-import random
+import itertools
+from collections import deque
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
 from typing import Any, Self
 
-import numpy as np
 import ray
 
-from pipelines.work import BACKGROUND_NICENESS, IngestSizing
+from pipelines.background import background_environment
+from pipelines.work import IngestSizing
 from storage.models.embedding import EncoderSpec, Vectors, open_encoder
 
 Batch = dict[str, Any]
@@ -22,7 +25,6 @@ class EmbedWorker:
     """A process with its own copy of the model."""
 
     def __init__(self, spec: EncoderSpec, threads: int) -> None:
-        os.nice(BACKGROUND_NICENESS)  # before the encoder starts threads, which take it over
         self._encoder = open_encoder(spec, threads=threads, bulk=True)
 
     def embed(self, texts: list[str]) -> Vectors:
@@ -35,6 +37,7 @@ class EmbedPool:
 
     def __init__(self, workers: list[Any]) -> None:
         self.workers = workers
+        self._turn = itertools.count()
 
     @classmethod
     def open(cls, sizing: IngestSizing) -> Self:
@@ -45,6 +48,7 @@ class EmbedPool:
             max_restarts=-1,
             max_task_retries=2,
             label_selector=sizing.label_selector,
+            runtime_env=background_environment(),
         )
         spec = sizing.encoder or EncoderSpec(sizing.weights)
         return cls([worker.remote(spec, sizing.embed_threads) for _ in range(sizing.embed_workers)])
@@ -53,6 +57,23 @@ class EmbedPool:
         """Wait until every worker has its model. Raises RayActorError when one cannot start."""
         await asyncio.gather(*(asyncio.wrap_future(worker.embed.remote(["warm"]).future()) for worker in self.workers))
 
+    def start(self, batch: Batch) -> "Embedding":
+        """Hand the batch to the next worker in turn, without waiting for its vectors."""
+        present = [place for place, total in enumerate(batch["total"]) if total]
+        worker = self.workers[next(self._turn) % len(self.workers)]
+        vectors = worker.embed.remote([str(batch["text"][place]) for place in present]) if present else None
+        return Embedding(batch, present, vectors)
+
+    def stream(self, batches: Iterable[Batch]) -> Iterator[Batch]:
+        """Every batch with its vectors, in order; each worker has one to compute and one that waits."""
+        begun: deque[Embedding] = deque()
+        for batch in batches:
+            begun.append(self.start(batch))
+            if len(begun) > len(self.workers):
+                yield begun.popleft().ended()
+        while begun:
+            yield begun.popleft().ended()
+
     def close(self) -> None:
         """End the worker processes."""
         for worker in self.workers:
@@ -60,15 +81,22 @@ class EmbedPool:
         self.workers = []
 
 
-def embed_chunks(batch: Batch, workers: list[Any]) -> Batch:
-    """Add `vector` to a batch of rows of the first stage; rows of failed documents get zeros."""
-    texts = [str(text) for text in batch["text"]]
-    present = [place for place, total in enumerate(batch["total"]) if total]
-    vectors: Vectors = np.zeros((len(texts), 1), dtype=np.float32)
-    if present:
-        worker = random.choice(workers)
-        found: Vectors = ray.get(worker.embed.remote([texts[place] for place in present]))
-        vectors = np.zeros((len(texts), found.shape[1]), dtype=np.float32)
-        vectors[present] = found
-    # Bytes rather than a tensor: batches of failures alone have no dimension, and blocks must share a schema.
-    return {**batch, "vector": np.array([vector.tobytes() for vector in vectors], dtype=object)}
+@dataclass(frozen=True, slots=True)
+class Embedding:
+    """A batch of rows of the first stage whose vectors a worker computes."""
+
+    batch: Batch
+    present: list[int]
+    """The rows that have a text; those of failed documents have none."""
+    vectors: Any
+
+    def ended(self) -> Batch:
+        """The batch with `vector`, float32 of shape (dimension,), None for a failed document.
+
+        Raises RayActorError when the worker died more often than it is started again.
+        """
+        found: list[Any] = [None] * len(self.batch["total"])
+        if self.present:
+            for place, vector in zip(self.present, ray.get(self.vectors), strict=True):
+                found[place] = vector
+        return {**self.batch, "vector": found}

@@ -15,7 +15,8 @@ from ray.data import DataContext, ExecutionOptions, ExecutionResources, TaskPool
 from domain.documents import Chunk
 from domain.errors import AppError, StorageFull
 from domain.ids import ChatbotId, TenantId
-from pipelines.embed_stage import Batch, EmbedPool, embed_chunks
+from pipelines.background import background_environment
+from pipelines.embed_stage import Batch, EmbedPool
 from pipelines.parse_stage import NO_PAGE, Row, parse_and_chunk
 from pipelines.work import (
     EmbeddedDocument,
@@ -37,8 +38,6 @@ ITEMS_PER_TASK = 8
 FEW_ITEMS = 8
 """Documents of a run without Ray Data."""
 _PARSE: Any = ray.remote(parse_and_chunk)  # once: Ray would keep every copy
-EMBED_TASK_CPUS = 0.01
-"""The task only waits for its worker, which has CPUs of its own."""
 
 
 async def ingest(
@@ -121,14 +120,19 @@ def _run(
 
 def _few(items: list[WorkItem], sizing: IngestSizing, pool: EmbedPool) -> Iterator[Batch]:
     """The same stages without Ray Data, whose start takes longer than a small upload."""
-    parse = _PARSE.options(num_cpus=sizing.parse_cpus, label_selector=sizing.label_selector, max_retries=2)
+    parse = _PARSE.options(
+        num_cpus=sizing.parse_cpus,
+        label_selector=sizing.label_selector,
+        max_retries=2,
+        runtime_env=background_environment(),
+    )
     waiting = [parse.remote(row, sizing=sizing) for row in _source(items)]
     try:
         while waiting:
             ray.wait(waiting, num_returns=1)
             ready, waiting = ray.wait(waiting, num_returns=len(waiting), timeout=0)
             rows: list[Row] = [row for done in ray.get(ready) for row in done]
-            yield embed_chunks({name: [row[name] for row in rows] for name in rows[0]}, pool.workers)
+            yield pool.start({name: [row[name] for row in rows] for name in rows[0]}).ended()
     finally:
         for task in waiting:
             ray.cancel(task)
@@ -136,9 +140,9 @@ def _few(items: list[WorkItem], sizing: IngestSizing, pool: EmbedPool) -> Iterat
 
 def _streamed(items: list[WorkItem], sizing: IngestSizing, pool: EmbedPool) -> Iterator[Batch]:
     with DataContext.current(_context(sizing)):
-        dataset = _dataset(items, sizing, pool)
-    batches: Any = dataset.iter_batches(batch_size=None, batch_format="numpy", prefetch_batches=1)
-    yield from batches
+        dataset = _parsed(items, sizing)
+    parsed: Any = dataset.iter_batches(batch_size=sizing.batch_chunks, batch_format="numpy", prefetch_batches=1)
+    yield from pool.stream(parsed)
 
 
 def _source(items: list[WorkItem]) -> list[Row]:
@@ -157,27 +161,20 @@ def _context(sizing: IngestSizing) -> DataContext:
     return context
 
 
-def _dataset(items: list[WorkItem], sizing: IngestSizing, pool: EmbedPool) -> ray.data.Dataset:
+def _parsed(items: list[WorkItem], sizing: IngestSizing) -> ray.data.Dataset:
     rows = _source(items)
     parallel = max(1, round(sizing.total_cpus / sizing.parse_cpus))
     blocks = min(len(rows), max(parallel, -(-len(rows) // ITEMS_PER_TASK)))
     # Ray Data's types know stages without further arguments only.
     source: Any = ray.data.from_items(rows, override_num_blocks=blocks)
-    parsed: Any = source.flat_map(
+    parsed: ray.data.Dataset = source.flat_map(
         parse_and_chunk,
         fn_kwargs={"sizing": sizing},
         num_cpus=sizing.parse_cpus,
+        runtime_env=background_environment(),
         compute=TaskPoolStrategy(min(parallel, blocks)),
     )
-    embedded: ray.data.Dataset = parsed.map_batches(
-        embed_chunks,
-        fn_kwargs={"workers": pool.workers},
-        batch_size=sizing.batch_chunks,
-        batch_format="numpy",
-        num_cpus=EMBED_TASK_CPUS,
-        compute=TaskPoolStrategy(min(2 * len(pool.workers), blocks)),
-    )
-    return embedded
+    return parsed
 
 
 def _rows(batch: dict[str, Any]) -> Iterator[Row]:
@@ -200,6 +197,6 @@ def _document(item: WorkItem, sizing: IngestSizing, rows: list[Row]) -> Embedded
         for row in rows
     ]
     pages, language = int(rows[0]["pages"]), str(rows[0]["language"])
-    vectors = np.stack([np.frombuffer(row["vector"], dtype=np.float32) for row in rows])
+    vectors = np.stack([row["vector"] for row in rows])
     chunked_with = chunking_of(item, sizing).fingerprint(sizing.model)
     return EmbeddedDocument(item, pages if pages != NO_PAGE else None, chunks, vectors, language or None, chunked_with)

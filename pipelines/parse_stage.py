@@ -1,7 +1,6 @@
 """The first stage: fetch a document's bytes, parse them in the sandbox, keep the text, cut it into chunks."""
 
 import asyncio
-import os
 from dataclasses import replace
 from typing import Any
 
@@ -13,7 +12,7 @@ from domain.errors import AppError, NotFound
 from pipelines.language import language_of
 from pipelines.parsed_json import dump_parsed, load_parsed
 from pipelines.parsing.sandbox import parse
-from pipelines.work import BACKGROUND_NICENESS, IngestSizing, WorkItem, chunking_of
+from pipelines.work import IngestSizing, WorkItem, chunking_of
 from storage.blobs import ORIGINAL, PARSED, BlobStore, original_key, parsed_key
 from storage.keys import DocumentKeys
 from storage.models.embedding import embedding_token_count
@@ -30,8 +29,6 @@ Row = dict[str, Any]
 def parse_and_chunk(row: Row, sizing: IngestSizing) -> list[Row]:
     """Rows of one document, `total` of them; a failure is a row and never an exception, for others share the run."""
     index, item = row["index"], WorkItem(*row["item"])
-    # Ray's process serves nothing but ingestion, and does so for task after task.
-    os.nice(max(0, BACKGROUND_NICENESS - os.nice(0)))
     try:
         return asyncio.run(_chunks(index, item, sizing))
     except IngestionFailure as failure:

@@ -11,9 +11,6 @@ from pipelines.parsing.limits import ParseLimits
 from storage.models.embedding import EncoderSpec, Vectors, encoder_spec
 from storage.models.window import embedding_window
 
-BACKGROUND_NICENESS = 10
-"""Of whatever computes here: the processor serves conversations first."""
-
 
 @dataclass(frozen=True, slots=True)
 class WorkItem:
@@ -50,9 +47,10 @@ class IngestSizing:
     embed_cpus: float = 0.25
     """Of each embed worker, for as long as it is kept warm."""
     parse_cpus: float = 0.25
-    total_cpus: float = 0.75
+    total_cpus: float = 0.5
     """Of all tasks of one run together, embed workers not counted."""
-    batch_chunks: int = 64
+    batch_chunks: int = 128
+    """That a worker embeds at once; the more, the better texts of like length go together (64 cost it 3 % more)."""
     limits: ParseLimits = field(default_factory=ParseLimits)
     label_selector: dict[str, str] | None = None
     """Node labels that ingestion is bound to, on a cluster with nodes of its own for it."""

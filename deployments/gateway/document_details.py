@@ -37,7 +37,7 @@ class DocumentDetails:
         )
 
 
-def document_filter(
+async def document_filter(
     language: Annotated[list[str], Query(max_length=20)] = [],  # noqa: B006 - FastAPI copies defaults
     media_type: Annotated[list[str], Query(max_length=20)] = [],  # noqa: B006
     name: Annotated[str | None, Query(description="A part of the name, in any case.")] = None,

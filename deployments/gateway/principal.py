@@ -250,7 +250,7 @@ def _found_in(dependant: Dependant) -> dict[str, Any] | None:
     return _ACCOUNT if dependant.call in (current_principal, enrolling_principal) else None
 
 
-def request_id_of(request: Request) -> str:
+async def request_id_of(request: Request) -> str:
     found: str = request.state.request_id
     return found
 

@@ -140,10 +140,11 @@ class GatewayServices:
         object.__setattr__(self, "preview_seat", asyncio.Semaphore(1))
 
 
-def services_of(connection: HTTPConnection) -> GatewayServices:
+async def services_of(connection: HTTPConnection) -> GatewayServices:
     services: GatewayServices = connection.app.state.services
     return services
 
 
+# Dependencies are coroutines even when they wait for nothing: FastAPI runs plain functions in a thread.
 Services = Annotated[GatewayServices, Depends(services_of)]
 Cursor = UUID | None

@@ -6,7 +6,8 @@ from dataclasses import dataclass
 @dataclass(frozen=True, slots=True)
 class ParseLimits:
     cpu_seconds: int = 60
-    wall_seconds: float = 120.0
+    wall_seconds: float = 600.0
+    """Against waiting for ever. Parsing computes only while conversations leave the processor idle."""
     memory_bytes: int = 1536 * 1024 * 1024
     """Address space of the child process, code and libraries included."""
     output_bytes: int = 64 * 1024 * 1024

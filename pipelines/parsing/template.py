@@ -21,7 +21,7 @@ from contextlib import suppress
 from pathlib import Path
 
 LONGEST_REQUEST = 16_384
-BACKGROUND_NICENESS = 10
+AUTOGROUP_NICENESS = 19
 """The processor serves conversations first."""
 
 
@@ -126,7 +126,7 @@ def _kill(pid: int) -> None:
 def _stay_behind() -> None:
     """Linux may weigh sessions before the niceness within them (sched(7), autogroups): a new one begins as equal."""
     with suppress(OSError):
-        Path("/proc/self/autogroup").write_text(str(BACKGROUND_NICENESS), "ascii")
+        Path("/proc/self/autogroup").write_text(str(AUTOGROUP_NICENESS), "ascii")
 
 
 def _preload(media_type: str) -> None:
@@ -142,9 +142,11 @@ def _preload(media_type: str) -> None:
 
 
 def main(script: str, descriptor: str) -> None:
-    os.nice(BACKGROUND_NICENESS)
     _stay_behind()
     sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
+    from pipelines.background import step_back
+
+    step_back()
     import domain.documents  # noqa: F401
     import pipelines.parsing.limits  # noqa: F401
 

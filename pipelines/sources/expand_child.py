@@ -15,23 +15,22 @@ from typing import IO, Any
 
 BROKEN = 0xFFFF_FFFF
 PIECE = 64 * 1024
-BACKGROUND_NICENESS = 10
-"""The processor serves conversations first."""
 UNSTARTED = 3
 """Exit status of a child that could not import what it needs, which is no fault of the file."""
 
 
 def main(arguments: list[str]) -> int:
     task: dict[str, Any] = json.loads(arguments[0])
-    os.nice(BACKGROUND_NICENESS)
     out = os.fdopen(os.dup(1), "wb", PIECE)
     os.dup2(2, 1)  # Whatever a library prints must not end up among the items.
     sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
     try:
         from domain.documents import IngestionFailure
+        from pipelines.background import step_back
         from pipelines.parsing.child import confine
         from pipelines.sources.expand_limits import ExpandLimits
 
+        step_back()
         limits = ExpandLimits(**task["limits"])
         confine(limits.memory_bytes, limits.cpu_seconds)
         items = _items(sys.stdin.buffer, task, limits)

@@ -10,6 +10,7 @@ from uuid import uuid4
 
 import numpy as np
 import pytest
+import ray
 from pydantic import SecretStr
 
 from actors.ingestion_supervisor import IngestionSupervisor
@@ -20,6 +21,7 @@ from domain.ids import ChatbotId, DocumentId, TenantId
 from domain.retrieval.configuration import RetrievalConfig
 from domain.retrieval.relevance import relevance, shared_words
 from pipelines import ingest as pipeline
+from pipelines.background import NICENESS, background_environment
 from pipelines.embed_stage import EmbedPool
 from pipelines.ingest import ingest
 from pipelines.parsed_json import load_parsed
@@ -59,6 +61,11 @@ def model() -> EmbeddingModel:
 @pytest.fixture
 def sizing(tmp_path: Path) -> IngestSizing:
     return IngestSizing(str(tmp_path / "objects"), WEIGHTS)
+
+
+def _place(*_: object) -> tuple[int, int]:
+    """Of the process on the processor."""
+    return os.sched_getscheduler(0), os.nice(0)
 
 
 async def stored(sizing: IngestSizing, name: str, media_type: str, data: bytes | None) -> WorkItem:
@@ -109,6 +116,17 @@ async def test_failures_stay_alone(
         assert all(parsed.text[chunk.start : chunk.end] == chunk.text for chunk in result.chunks)
         assert await vectors.count(TENANT, BOT, item.document_id) == len(result.chunks)
     assert await vectors.count(TENANT, BOT) == sum(len(result.chunks) for result in embedded.values())
+
+
+@pytest.mark.skipif(not hasattr(os, "SCHED_IDLE"), reason="the system has no such place on the processor")
+async def test_whatever_computes_has_stepped_back_before_it_imports_anything(
+    pool: EmbedPool, sizing: IngestSizing
+) -> None:
+    items = [await stored(sizing, "note.txt", TEXT, b"A note.")]
+    assert [result async for result in ingest(items, sizing, pool, VectorStore(sizing.objects_url))]
+    workers = await asyncio.gather(*(worker.__ray_call__.remote(_place) for worker in pool.workers))
+    task: Any = ray.remote(_place).options(runtime_env=background_environment())
+    assert {*workers, await task.remote()} == {(os.SCHED_IDLE, NICENESS)}
 
 
 async def test_every_chunk_has_its_own_vector(pool: EmbedPool, sizing: IngestSizing, model: EmbeddingModel) -> None:

@@ -49,7 +49,7 @@ def item(bot: ChatbotId, name: str = "a.txt") -> WorkItem:
 
 
 def row(index: int, ordinal: int = 0, total: int = 1) -> dict[str, Any]:
-    vector = np.eye(4, dtype=np.float32)[ordinal].tobytes()
+    vector = np.eye(4, dtype=np.float32)[ordinal]
     places = {"index": index, "total": total, "pages": 0, "ordinal": ordinal, "start": ordinal, "end": ordinal + 1}
     reason = "" if total else "The file is empty."
     return {
