@@ -3,6 +3,7 @@
 from typing import Any
 from uuid import UUID
 
+from domain.answer_form import decode_form
 from domain.conversation import Question
 from domain.errors import InvalidInput
 from domain.ids import MessageId, SessionId, TurnId
@@ -22,11 +23,17 @@ def session_of(payload: dict[str, Any]) -> SessionId:
 
 
 def question_of(payload: dict[str, Any]) -> Question:
+    """Raises InvalidInput."""
     edits, regenerates = payload.get("edits"), payload.get("regenerates")
+    try:
+        form = decode_form(payload.get("form"))
+    except (TypeError, ValueError):
+        raise InvalidInput("The form of the answer is not valid.") from None
     return Question(
         client_id=str(payload["client_id"]),
         text=str(payload.get("text", "")),
         edits=MessageId(uuid_of(edits)) if edits else None,
         regenerates=TurnId(uuid_of(regenerates)) if regenerates else None,
         locale=locale_of(str(payload.get("locale", ""))),
+        form=form,
     )

@@ -255,7 +255,7 @@ class TenantActor:
         model = parts.resolve_model(stored.config.model)
         cache = kept_answers_for(self.tenant_id, stored, model)
         turn = stored.with_model(model, cache, self.allowance.plan.key)
-        outcome = None if earlier is None else outcome_of(earlier, model, parts.restart_orphans)
+        outcome = None if earlier is None else outcome_of(earlier, model, parts.restart_orphans and not stored.formed)
         running = RunningTurn(parts.tools, turn, live, ticket, self.allowance, stored.visitor_id)
         self._running[stored.session_id] = running
         self._recent[stored.id] = live

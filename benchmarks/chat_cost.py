@@ -39,7 +39,7 @@ async def _measure(bench: Bench) -> dict[str, Any]:
     seats = population.seats(tenants, WARM_EACH + CHATS_EACH, "short", SHORT_TOKENS)
     warm = TENANTS * WARM_EACH
     await chats(seats[:warm])
-    await _settle(population)
+    await settle(population)
 
     meter = CpuMeter(bench.processes)
     idle_before = cpu_by_title(bench.processes())
@@ -51,7 +51,7 @@ async def _measure(bench: Bench) -> dict[str, Any]:
     meter = CpuMeter(bench.processes)
     await chats(seats[warm:])
     client_cores = meter.client_cores
-    await _settle(population)
+    await settle(population)
     wall, cpu = meter.wall, meter.cpu
     spent = cpu_by_title(bench.processes())
     parts = {}
@@ -92,7 +92,7 @@ async def chats(seats: Sequence[Seat], at_once: int = AT_ONCE) -> None:
     await asyncio.gather(*map(chat, seats))
 
 
-async def _settle(population: Population) -> None:
+async def settle(population: Population) -> None:
     """Until the outbox is empty. Raises TimeoutError."""
     deadline = time.monotonic() + SETTLE_SECONDS
     while population.count(OPEN_EVENTS):

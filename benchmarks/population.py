@@ -74,10 +74,11 @@ class Population:
             for tenant, bot, session in rows
         ]
 
-    def bots(self, count: int) -> list[BotSeat]:
-        """New tenants with a bot each, which has the default configuration."""
+    def bots(self, count: int, config: ChatbotConfig | None = None) -> list[BotSeat]:
+        """New tenants with a bot each, which has the default configuration unless there is another."""
         tenants = self.tenants(count)
-        bots, tokens = self._new_bots(tenants, ChatbotConfig().model_dump(mode="json")), self._tokens_of(tenants)
+        fields = (config or ChatbotConfig()).model_dump(mode="json")
+        bots, tokens = self._new_bots(tenants, fields), self._tokens_of(tenants)
         return [BotSeat(tenant, bot, tokens[tenant]) for tenant, bot in zip(tenants, bots, strict=True)]
 
     def _new_bots(self, tenants: Sequence[TenantId], config: dict[str, Any]) -> list[ChatbotId]:

@@ -107,14 +107,14 @@ def raw_relay(engine: str, models_file: Path, *, remote: bool) -> Iterator[Relay
         if remote:
             engine_port = free_port()
             command = [sys.executable, "-m", "benchmarks.raw_engine", engine, str(models_file), str(engine_port)]
-            pids.append(stack.enter_context(_serving(command, engine_port)))
+            pids.append(stack.enter_context(serving(command, engine_port)))
             relay.append(str(engine_port))
-        pids.append(stack.enter_context(_serving(relay, port)))
+        pids.append(stack.enter_context(serving(relay, port)))
         yield Relay(f"ws://127.0.0.1:{port}/ws", tuple(pids))
 
 
 @contextmanager
-def _serving(command: list[str], port: int) -> Iterator[int]:
+def serving(command: list[str], port: int) -> Iterator[int]:
     """The pid of a process that listens on `port`."""
     process = subprocess.Popen(command, cwd=ROOT)
     try:

@@ -20,6 +20,7 @@ from benchmarks import (
     chat_cost,
     chat_stream,
     chat_under_ingestion,
+    completion_cost,
     engine_throughput,
     failover,
     fairness,
@@ -59,6 +60,10 @@ class OnInstallation:
 BENCHMARKS: dict[str, Alone | OnInstallation] = {
     "first_token": OnInstallation("Time to first token that the whole stack adds to the engine's", first_token.measure),
     "chat_cost": OnInstallation("CPU time of a signed-in, metered and saved chat", chat_cost.measure),
+    "completion_cost": OnInstallation(
+        "CPU time of a streamed completion over `/v1/chat/completions`, and of a server that only says it",
+        completion_cost.measure,
+    ),
     "chat_stream": OnInstallation(
         "Streamed answers through the whole stack against raw relays and Serve's own proxy", chat_stream.measure
     ),

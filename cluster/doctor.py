@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
 
-import psutil
-
 from cluster.embedded.process import port_is_free
+from cluster.local_engine import LocalEngine, Machine, choose_local_engine, processor_problem, this_machine
+from cluster.memory import GIB
 from cluster.ray_head import DESCRIPTORS_PER_CONNECTION, MAX_CONNECTIONS, OWN_DESCRIPTORS
 from cluster.runtime import load_state, process_of
 from configs.settings import Settings
@@ -18,13 +18,11 @@ from storage.models.encoder_choice import load_choice, processor
 from storage.models.encoder_spec import encoder_folder
 from storage.models.store import MINILM, embedding_weights, is_prepared
 
-GIB = 1024**3
-LEAST_DISK, LEAST_MEMORY = 2 * GIB, 6 * GIB
+LEAST_DISK = 2 * GIB
 LEAST_CONNECTIONS = 100
 MISMATCHED = ("torchvision", "torchaudio", "torchcodec")
 """Their wheels are built against another torch; vLLM imports them when they are there, and fails."""
 PAGE = Path(__file__).parents[1] / "web" / "dist" / "index.html"
-CPU_INFO, CGROUP = Path("/proc/cpuinfo"), Path("/sys/fs/cgroup")
 
 
 @dataclass(frozen=True)
@@ -39,14 +37,20 @@ class Finding:
 
 def examine(settings: Settings) -> list[Finding]:
     """Every check, in the order in which a person should read them. A failing check is a finding, never an error."""
+    machine, state = this_machine(), load_state(settings.root)
+    running = state is not None and process_of(state.pid, state.created) is not None
+    if running and state is not None and state.local_engine:
+        # It was chosen when there was more room.
+        settings = settings.model_copy(update={"local_engine": state.local_engine})
+    engine = choose_local_engine(settings, machine)
     return [
         _python(),
         _disk(settings),
-        _memory(settings),
+        _memory(engine, machine, running),
         _open_files(),
         _port(settings),
-        _local_engine(settings),
-        _processor(settings),
+        _local_engine(engine),
+        _processor(engine),
         _models(settings),
         _encoder(settings),
         _page(),
@@ -73,25 +77,14 @@ def _disk(settings: Settings) -> Finding:
     return Finding("Disk", free >= LEAST_DISK, f"{free / GIB:.1f} GiB free", f"Make {LEAST_DISK // GIB} GiB of room.")
 
 
-def _memory(settings: Settings) -> Finding:
-    state = load_state(settings.root)
-    running = state is not None and process_of(state.pid, state.created) is not None
-    free = min(psutil.virtual_memory().available, _cgroup_room())
+def _memory(engine: LocalEngine, machine: Machine, running: bool) -> Finding:
     return Finding(
         "Memory",
-        running or free >= LEAST_MEMORY,
-        f"{free / GIB:.1f} GiB available" + (" beside the running installation" if running else ""),
-        f"Close other programs until {LEAST_MEMORY // GIB} GiB are free, or set LOQUENT_LOCAL_ENGINE=llamacpp.",
+        running or machine.memory >= engine.needs,
+        f"{machine.memory / GIB:.1f} GiB available" + (" beside the running installation" if running else ""),
+        f"Close other programs until {engine.needs / GIB:.1f} GiB are free"
+        + ("." if engine.kind == "llamacpp" else ", or set LOQUENT_LOCAL_ENGINE=llamacpp."),
     )
-
-
-def _cgroup_room() -> int:
-    """Bytes left under a container's own limit; effectively endless where there is none."""
-    try:
-        limit, used = (int((CGROUP / name).read_text("ascii")) for name in ("memory.max", "memory.current"))
-    except (OSError, ValueError):
-        return sys.maxsize
-    return max(0, limit - used)
 
 
 def _open_files() -> Finding:
@@ -118,12 +111,13 @@ def _port(settings: Settings) -> Finding:
     )
 
 
-def _local_engine(settings: Settings) -> Finding:
+def _local_engine(engine: LocalEngine) -> Finding:
     name, reinstall = "Local model", "Install again with `make run`."
-    if settings.local_engine == "none":
+    if engine.kind == "none":
         return Finding(name, True, "switched off")
-    if settings.local_engine == "llamacpp" or (settings.local_engine == "auto" and find_spec("vllm") is None):
-        return Finding(name, find_spec("xllamacpp") is not None, "llama.cpp (xllamacpp)", reinstall)
+    if engine.kind == "llamacpp":
+        why = f", because {engine.reason}" if engine.reason else ""
+        return Finding(name, find_spec("xllamacpp") is not None, f"llama.cpp (xllamacpp){why}", reinstall)
     missing = [package for package in ("vllm", "torch") if find_spec(package) is None]
     if missing:
         return Finding(name, False, f"{missing[0]} is not installed", reinstall)
@@ -136,17 +130,13 @@ def _local_engine(settings: Settings) -> Finding:
     )
 
 
-def _processor(settings: Settings) -> Finding:
-    name, machine = "Processor", platform.machine()
-    if machine not in ("x86_64", "AMD64") or not CPU_INFO.exists():
-        return Finding(name, True, machine)
-    flags = set(CPU_INFO.read_text("ascii", errors="replace").partition("flags")[2].partition("\n")[0].split())
-    best = next((flag for flag in ("avx512f", "avx2") if flag in flags), None)
+def _processor(engine: LocalEngine) -> Finding:
+    problem = processor_problem()
     return Finding(
-        name,
-        best is not None or settings.local_engine in ("llamacpp", "none"),
-        f"{machine} with {best}" if best else f"{machine} without AVX2",
-        "vLLM needs AVX2; set LOQUENT_LOCAL_ENGINE=llamacpp, or use a provider.",
+        "Processor",
+        not problem or engine.kind != "vllm",
+        problem or platform.machine(),
+        "Set LOQUENT_LOCAL_ENGINE=llamacpp, or use a provider.",
     )
 
 

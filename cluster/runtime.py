@@ -31,6 +31,8 @@ class RunState:
     created: float
     url: str = ""
     ready: bool = False
+    local_engine: str = ""
+    """The kind of engine that runs local weights."""
     parts: list[Part] = field(default_factory=list)
 
     def note(self, running: Running) -> None:

@@ -23,6 +23,7 @@ from cluster.embedded.valkey import EmbeddedValkey
 from cluster.external import check_redis, migrate_database
 from cluster.key_file import installed_master_keys
 from cluster.keys import require_master_keys
+from cluster.local_engine import choose_local_engine, this_machine
 from cluster.processor_group import join_processor_group, leave_processor_group
 from cluster.ray_head import RayHead
 from cluster.runtime import RunState, end_leftovers, new_state, only_one
@@ -83,6 +84,10 @@ class Installation:
             self._check_machine()
             if settings.redis_url is not None:
                 check_redis(settings.redis_url)
+            # Once, while nothing of ours takes memory: replicas that come later must not choose otherwise.
+            engine = choose_local_engine(settings, this_machine())
+        if engine.reason:
+            self._steps.say(f"  The language model runs in llama.cpp: {engine.reason}.")
         with step("Preparing the models"):
             prepare_models(settings, self._steps.say)
         secret = settings.secret_key.get_secret_value() or remembered_secret(self._folder / "secret_key")
@@ -90,6 +95,7 @@ class Installation:
             "secret_key": SecretStr(secret),
             "master_keys": SecretStr(installed_master_keys(settings)),
             "data_dir": self._folder,
+            "local_engine": engine.kind,
         }
         if settings.database_url is None:
             updates["database_url"] = self._open("PostgreSQL", EmbeddedPostgres(self._folder / "postgres")).url
@@ -101,6 +107,8 @@ class Installation:
         with step("Migrating the database"):
             migrate_database(settings.database_url or "", secret)
             require_master_keys(settings)
+        assert self._state is not None
+        self._state.local_engine = engine.kind
         head = RayHead(self._folder)
         adopt(head.environment)
         self._open("Ray", head)

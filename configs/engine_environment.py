@@ -1,5 +1,6 @@
 """Environment variables that engine libraries read when they are imported, for the processes that run them."""
 
+from configs.engine_options import VllmOptions
 from configs.tables import EngineSpec
 
 _PATIENT_THREADS = {"OMP_WAIT_POLICY": "passive", "GOMP_SPINCOUNT": "0"}
@@ -15,7 +16,7 @@ def engine_environment(spec: EngineSpec, *, offline: bool) -> dict[str, str]:
     if spec.kind == "vllm":
         values = _PATIENT_THREADS | {
             "VLLM_CPU_NUM_OF_RESERVED_CPU": "0",  # it would keep one core free, which is half of a small machine
-            "VLLM_CPU_KVCACHE_SPACE": str(spec.options.get("kv_cache_gib", 1)),
+            "VLLM_CPU_KVCACHE_SPACE": str(VllmOptions.model_validate(spec.options).kv_cache_gib),
             "VLLM_LOGGING_LEVEL": "WARNING",
             "VLLM_NO_USAGE_STATS": "1",
             "DO_NOT_TRACK": "1",

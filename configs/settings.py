@@ -118,7 +118,9 @@ class Settings(BaseSettings):
 
     default_model: str = Field("smollm2-135m", description="The key of configs/models.yaml that `default` means.")
     local_engine: Literal["auto", "vllm", "llamacpp", "none"] = Field(
-        "auto", description="Which engine runs local weights; `auto` takes vLLM where it is installed, else llama.cpp."
+        "auto",
+        description="Which engine runs local weights; `auto` takes vLLM where it is installed and there are the "
+        "processor and the memory for it, else llama.cpp.",
     )
     models_file: Path | None = Field(None, description="Another models.yaml.")
     embedding_model: str = Field(

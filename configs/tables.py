@@ -4,11 +4,12 @@ from dataclasses import replace
 from decimal import Decimal
 from functools import cache
 from pathlib import Path
-from typing import Literal, Self
+from typing import Any, Literal, Self
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
+from configs.engine_options import OPTIONS
 from domain.difficulty import THRESHOLD
 from domain.errors import InvalidInput
 from domain.metering import CallKind, ModelCall
@@ -25,8 +26,8 @@ class Table(BaseModel):
 
 class EngineSpec(Table):
     kind: Literal["vllm", "llamacpp", "openai", "azure", "anthropic", "scripted"]
-    options: dict[str, str | int | float | bool] = {}
-    """What the engine takes beside the model: base URL, arguments of vLLM, a script; each engine's module lists it."""
+    options: dict[str, Any] = {}
+    """What the engine takes beside the model, see `configs.engine_options`."""
     max_running: int = Field(32, ge=1, le=4_096)
     """Generations at the same time per replica."""
     max_queued: int = Field(128, ge=0)
@@ -36,9 +37,19 @@ class EngineSpec(Table):
     first_token_seconds: float | None = Field(None, gt=0, le=600)
     """How long it may then say nothing before another engine is tried: 30 at a provider, 120 for weights of our own."""
 
+    @model_validator(mode="after")
+    def _check_options(self) -> Self:
+        try:
+            OPTIONS[self.kind].model_validate(self.options)
+        except ValidationError as error:
+            first = error.errors()[0]
+            name = ".".join(str(part) for part in first["loc"])
+            raise ValueError(f"the option {name!r} of a {self.kind} engine: {first['msg']}") from None
+        return self
+
     @property
     def local(self) -> bool:
-        """Whether the engine runs weights of its own, and so exactly one model per replica."""
+        """Whether the engine runs weights of its own, and so one base model per replica."""
         return self.kind in ("vllm", "llamacpp")
 
     @property
@@ -56,6 +67,9 @@ class ModelSpec(Table):
     """Names of engines that serve it, in order of preference."""
     weights: str | None = None
     """A prepared name under `Settings.models_dir`, a path, or a Hugging Face id; None for providers."""
+    adapter: str | None = Field(None, min_length=1, max_length=1_000)
+    """A LoRA adapter over the weights, for vLLM only: a folder in PEFT's format, or its name under
+    `Settings.models_dir`. Models of the same weights share an engine, each with its adapter or none."""
     provider_model: str | None = None
     """The provider's own name of the model, where it differs from ours."""
     sends_temperature: bool | None = None
@@ -130,6 +144,8 @@ class ModelTable(Table):
                     raise ValueError(f"model {key!r} names the engine {name!r}, which does not exist")
                 if self.engines[name].local and model.weights is None:
                     raise ValueError(f"model {key!r} needs weights for the engine {name!r}")
+                if model.adapter is not None and self.engines[name].kind != "vllm":
+                    raise ValueError(f"model {key!r} has an adapter, which only vLLM can load, not {name!r}")
                 if self.engines[name].paid and model.price_micro_per_token is None:
                     raise ValueError(
                         f"model {key!r} needs price_micro_per_token, because the engine {name!r} is a provider; "

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
 
+from domain.answer_form import AnswerForm
 from domain.generation import Usage
 from domain.ids import ChatbotId, DocumentId, MessageId, SessionId, TenantId, TurnId, VisitorId
 
@@ -46,6 +47,8 @@ class Question:
     """The turn whose question is answered again, in a branch beside it."""
     locale: str = ""
     """The language tag that the client sent, or nothing."""
+    form: AnswerForm | None = None
+    """What the answer has to be; None: text."""
 
 
 @dataclass(frozen=True, slots=True)

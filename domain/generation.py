@@ -4,6 +4,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
 
+from domain.answer_form import AnswerForm
 from domain.ids import TenantId
 
 
@@ -54,6 +55,8 @@ class GenerationRequest:
     max_tokens: int
     temperature: float = 0.0
     stop: tuple[str, ...] = ()
+    form: AnswerForm | None = None
+    """What the answer is held to; None: text."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,6 +3,7 @@
 from typing import Any
 from uuid import UUID
 
+from domain.answer_form import decode_form, encode_form
 from domain.errors import InvalidInput
 from domain.generation import (
     Delta,
@@ -27,6 +28,7 @@ def encode_request(request: GenerationRequest) -> dict[str, Any]:
         "max_tokens": request.max_tokens,
         "temperature": request.temperature,
         "stop": list(request.stop),
+        "form": encode_form(request.form),
     }
 
 
@@ -41,6 +43,7 @@ def decode_request(payload: Any) -> GenerationRequest:
             max_tokens=int(payload["max_tokens"]),
             temperature=float(payload.get("temperature", 0.0)),
             stop=tuple(str(stop) for stop in payload.get("stop", ())),
+            form=decode_form(payload.get("form")),
         )
     except (KeyError, TypeError, ValueError, AttributeError):
         raise InvalidInput("The generation request has the wrong shape.") from None

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Any, Literal
 
+from domain.answer_form import AnswerForm
 from domain.chatbot import ChatbotConfig
 from domain.documents import Passage
 from domain.errors import PromptTooLong
@@ -102,31 +103,41 @@ def fit_prompt(
     window: Window,
     mark: str = "",
     audience: Audience = NOBODY,
+    form: AnswerForm | None = None,
 ) -> Prompt:
     """Choose what fits, in this order: system text, question, examples, passages (best first), recent exchanges, then
     the summary or what is recalled.
 
-    `mark` is what surrounds quotations, as in `question_text`. Everything goes in whole or not at all. Raises
+    `mark` is what surrounds quotations, as in `question_text`; what an answer's form asks for follows the question.
+    Everything goes in whole or not at all. Raises
     PromptTooLong when system text and question alone are too long.
     """
-    return _Fitting(config, question, counter, window, mark, audience).fit(passages, conversation)
+    return _Fitting(config, question, counter, window, mark, audience, form).fit(passages, conversation)
 
 
 class _Fitting:
     """Parts are counted one by one while they are chosen, and the message that holds them once more at the end."""
 
     def __init__(
-        self, config: ChatbotConfig, question: str, counter: TokenCounter, window: Window, mark: str, audience: Audience
+        self,
+        config: ChatbotConfig,
+        question: str,
+        counter: TokenCounter,
+        window: Window,
+        mark: str,
+        audience: Audience,
+        form: AnswerForm | None,
     ) -> None:
         self._config = config
         self._question = question
+        self._asked = question if form is None else f"{question}\n\n{form.instruction}"
         self._counter = counter
         self._mark = mark
         self._around = window.tokens_per_message
         self._system = system_text(config, audience)
         # What differs from visitor to visitor is not worth remembering, and not ours to keep.
         self._count_head = counter.count if config.prompt.personal else _head_counter(counter)
-        self._question_tokens = counter.count(question)
+        self._question_tokens = counter.count(self._asked)
         room = window.context_tokens - REPLY_OVERHEAD
         self._used = self._count_head(self._system) + self._question_tokens + 2 * self._around
         self._max_tokens = min(config.max_tokens, max(room - self._used, 0))
@@ -145,7 +156,7 @@ class _Fitting:
         quoted = self._recalled(older)
         while True:
             memory = self._memory(summary, [older[place] for place in sorted(quoted)])
-            last = question_text(self._question, kept, self._mark, memory)
+            last = question_text(self._asked, kept, self._mark, memory)
             last_tokens = self._counter.count(last)
             tokens = head + sum(sizes) + last_tokens
             if tokens <= self._room or not (quoted or summary or recent or kept):

@@ -5,6 +5,7 @@ from collections.abc import AsyncGenerator
 from contextlib import aclosing
 from dataclasses import dataclass, field, replace
 
+from domain.answer_form import AnswerForm
 from domain.attempt_lane import Waiting
 from domain.attempts import Attempts
 from domain.caching.looking_up import look_up
@@ -59,6 +60,8 @@ class TurnInput:
     summary: str = ""
     """Of the conversation before `history`."""
     audience: Audience = NOBODY
+    form: AnswerForm | None = None
+    """What the answer has to be; None: text."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -211,7 +214,9 @@ async def _answer(
     conversation = Conversation(turn.history, turn.summary)
     with ports.trace.stage("prompt"):
         window, audience = ports.window, turn.audience
-        prompt = fit_prompt(turn.config, passages, conversation, question, ports.counter, window, mark, audience)
+        prompt = fit_prompt(
+            turn.config, passages, conversation, question, ports.counter, window, mark, audience, turn.form
+        )
     ports.trace.note("prompt", prompt.note | {"exact": ports.counter.exact})
     ports.trace.messages = prompt.messages
     most_prompt = prompt.tokens * window.count_factor
@@ -224,7 +229,12 @@ async def _answer(
     try:
         progress.attempts = Attempts(ports, turn.model, most_prompt)
         generation = GenerationRequest(
-            str(turn.turn_id), turn.model, prompt.messages, prompt.max_tokens, turn.config.temperature
+            str(turn.turn_id),
+            turn.model,
+            prompt.messages,
+            prompt.max_tokens,
+            turn.config.temperature,
+            form=turn.form,
         )
         deltas = progress.attempts.stream(_plan_request(turn, prompt, found), generation)
         async for event in _shown(deltas, ports.trace, progress, guard):

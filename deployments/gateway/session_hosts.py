@@ -10,6 +10,7 @@ import structlog
 
 from deployments.gateway.host_addresses import HostAddresses
 from deployments.gateway.services import Event
+from domain.answer_form import encode_form
 from domain.conversation import Question
 from domain.errors import Unavailable
 from domain.ids import SessionId, TenantId, TurnId
@@ -58,6 +59,7 @@ class SessionHosts:
             edits=str(question.edits) if question.edits else None,
             regenerates=str(question.regenerates) if question.regenerates else None,
             locale=question.locale,
+            form=encode_form(question.form),
             request_id=request_id,
         )
         async with aclosing(self._stream(tenant_id, session_id, "submit", payload)) as events:

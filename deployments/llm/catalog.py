@@ -77,11 +77,10 @@ def build_engine(settings: Settings, table: ModelTable, name: str, limits: Provi
         from deployments.llm.engines.anthropic import AnthropicEngine
 
         return AnthropicEngine(settings, name, spec, models, limits)
-    model = next(iter(models.values()))
     if spec.kind == "vllm":
         from deployments.llm.engines.vllm import VllmEngine
 
-        return VllmEngine(settings, spec, model)
+        return VllmEngine(settings, spec, models)
     from deployments.llm.engines.llamacpp import LlamaCppEngine
 
-    return LlamaCppEngine(settings, spec, model)
+    return LlamaCppEngine(settings, spec, next(iter(models.values())))

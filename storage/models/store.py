@@ -68,6 +68,28 @@ def resolve_gguf(weights: str) -> Path | None:
     return path.resolve() if path.suffix == ".gguf" and path.is_file() else None
 
 
+def resolve_adapter(settings: Settings, adapter: str) -> str:
+    """The folder of a LoRA adapter in PEFT's format, given as a path or as a name under `settings.models_dir`.
+
+    Raises Unavailable when it is not there, or holds something else.
+    """
+    for folder in (Path(adapter).expanduser(), settings.models_dir / adapter):
+        if (folder / "adapter_config.json").is_file():
+            return str(folder.resolve())
+    raise Unavailable(f"The adapter {adapter!r} is not a folder with an adapter_config.json.")
+
+
+def read_template(path: str) -> str:
+    """A chat template. Raises Unavailable when there is none."""
+    try:
+        text = Path(path).expanduser().read_text("utf-8")
+    except (OSError, ValueError) as error:
+        raise Unavailable(f"The chat template {path!r} cannot be read.") from error
+    if not text.strip():
+        raise Unavailable(f"The chat template {path!r} is empty.")
+    return text
+
+
 def is_local(weights: str) -> bool:
     """Whether `weights` needs no network to load."""
     return weights == SMOLLM2 or Path(weights).expanduser().exists()

@@ -3,6 +3,7 @@
 from dataclasses import dataclass, field
 from uuid import UUID
 
+from domain.answer_form import AnswerForm
 from domain.caching.scope import CacheScope, Versions
 from domain.chatbot import ChatbotConfig
 from domain.ids import ChatbotId, MessageId, SessionId, TurnId
@@ -33,9 +34,14 @@ class StoredTurn:
     cipher: TenantCipher = field(repr=False, compare=False)
     """Seals what is kept of the running turn elsewhere."""
     versions: Versions | None = None
-    """What a kept answer has to be of; None for a turn that needs a new one: an edit, asked again, or taken over."""
+    """What a kept answer has to be of; None for a turn that needs a new one: an edit, asked again, taken
+    over, or with a form."""
     visitor_name: str | None = None
     """The tenant's own name for who asks."""
+    form: AnswerForm | None = None
+    """What the answer has to be; None: text. Known only where the question was just taken."""
+    formed: bool = False
+    """Whether it has to be something else than text."""
 
     def with_model(self, model: str, cache: CacheScope | None, plan: str) -> TurnInput:
         """What runs it on a model that `config.model` stands for; `plan` is the key of the tenant's."""
@@ -54,6 +60,7 @@ class StoredTurn:
             plan,
             said.summary,
             self.audience,
+            self.form,
         )
 
 

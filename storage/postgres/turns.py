@@ -1,6 +1,6 @@
 """Turns: accepted with their question, ended with their answer, fenced by the tenant's epoch."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from psycopg.errors import ForeignKeyViolation, UniqueViolation
 from psycopg.rows import DictRow
@@ -105,6 +105,7 @@ class Turns:
             "sealed": seal_content(cipher, session_id, message_id, question.text),
             "sealed_title": seal_title(cipher, session_id, question.text[:TITLE_CHARS]),
             "locale": question.locale,
+            "formed": question.form is not None,
             "state": state or TurnState.ACCEPTED,
             "admitted": state is not None,
         }
@@ -130,9 +131,10 @@ class Turns:
         text = question.text
         if question.regenerates is not None:
             text = content_of(cipher, session_id, row["origin_message_id"], row["origin_sealed"], row["origin_content"])
-        again = question.edits is not None or question.regenerates is not None
+        again = question.edits is not None or question.regenerates is not None or question.form is not None
         versions = None if again else Versions(row["version"], row["knowledge_version"])
         turn = _stored(row, (turn_id, session_id, epoch), text, await history.fetchall(), cipher, versions)
+        turn = replace(turn, form=question.form, formed=question.form is not None)
         return Accepted(turn_id, row["user_message_id"], row["plan"], True, turn)
 
     def _history_of(self, turn_id: TurnId) -> dict[str, object]:
@@ -153,7 +155,8 @@ class Turns:
             session_id = row["session_id"]
             text = content_of(cipher, session_id, row["message_id"], row["sealed"], row["content"])
             history = await fetch_all(self._tx, _SQL["history"], **self._history_of(row["id"]))
-            found.append(_stored(row, (row["id"], session_id, row["epoch"]), text, history, cipher))
+            stored = _stored(row, (row["id"], session_id, row["epoch"]), text, history, cipher)
+            found.append(replace(stored, formed=row["formed"]))
         return found
 
     async def adopt(self, turn_id: TurnId, epoch: int, state: TurnState) -> bool:

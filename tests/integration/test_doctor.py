@@ -7,9 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from cluster import doctor
+from cluster import doctor, local_engine
 from cluster.doctor import Finding, examine, max_connections_for
 from cluster.embedded.process import Running, free_port
+from cluster.memory import GIB
 from cluster.runtime import new_state
 from configs.settings import Settings
 
@@ -86,6 +87,8 @@ def test_what_breaks_the_local_engine_is_named(
     settings: Settings, monkeypatch: pytest.MonkeyPatch, present: dict[str, bool], ok: bool, word: str
 ) -> None:
     monkeypatch.setattr(doctor, "find_spec", packages(**present))
+    monkeypatch.setattr(local_engine, "find_spec", packages(**present))
+    monkeypatch.setattr(local_engine, "available_memory", lambda: 16 * GIB)
     finding = find("Local model", settings)
     assert (finding.ok, word in finding.detail) == (ok, True)
 
@@ -94,21 +97,36 @@ def test_an_old_processor_is_a_finding_unless_another_engine_is_chosen(
     settings: Settings, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     info = tmp_path / "cpuinfo"
-    monkeypatch.setattr(doctor, "CPU_INFO", info)
+    monkeypatch.setattr(local_engine, "CPU_INFO", info)
     monkeypatch.setattr("platform.machine", lambda: "x86_64")
     info.write_text("model name\t: new\nflags\t\t: fpu avx avx2\n\nflags : fpu\n")
     assert find("Processor", settings).ok
     info.write_text("model name\t: old\nflags\t\t: fpu avx\n")
-    assert not find("Processor", settings).ok
+    assert not find("Processor", settings.model_copy(update={"local_engine": "vllm"})).ok
     assert find("Processor", settings.model_copy(update={"local_engine": "llamacpp"})).ok
+    assert find("Processor", settings).ok
+    assert "AVX2" in find("Local model", settings).detail
 
 
-def test_a_containers_own_memory_limit_counts(
-    settings: Settings, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
-    (tmp_path / "memory.max").write_text(f"{4 * 1024**3}\n")
-    (tmp_path / "memory.current").write_text(f"{1024**3}\n")
-    monkeypatch.setattr(doctor, "CGROUP", tmp_path)
-    finding = find("Memory", settings)
-    assert not finding.ok
-    assert "3.0 GiB" in finding.detail
+def test_where_memory_is_short_llamacpp_runs_the_model(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(local_engine, "available_memory", lambda: 4 * GIB)
+    found = find("Local model", settings)
+    assert found.ok
+    assert "llama.cpp" in found.detail
+    assert "4.0 GiB of memory" in found.detail
+    assert find("Memory", settings).ok
+    asked = settings.model_copy(update={"local_engine": "vllm"})
+    assert find("Local model", asked).detail == "vLLM"
+    assert not find("Memory", asked).ok
+    monkeypatch.setattr(local_engine, "available_memory", lambda: GIB)
+    assert not find("Memory", settings).ok
+
+
+def test_what_runs_is_what_was_chosen_when_it_started(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(local_engine, "available_memory", lambda: GIB)
+    settings.root.mkdir(parents=True)
+    state = new_state()
+    state.local_engine = "vllm"
+    state.save(settings.root)
+    assert find("Local model", settings).detail == "vLLM"
+    assert find("Memory", settings).ok

@@ -1,10 +1,12 @@
 """The engines of providers, through the official SDKs, against servers that answer well, badly, or not at all."""
 
 import asyncio
+from dataclasses import replace
 
 import pytest
 
 from deployments.llm.engines.protocol import Engine
+from domain.answer_form import form_of
 from domain.errors import AppError, EngineFailed, InvalidInput, RateLimited, Unavailable
 from domain.generation import Delta, FinishReason, Usage
 from tests.fixtures.conditions import eventually
@@ -55,6 +57,34 @@ async def test_the_request_says_what_was_asked(kind: str, make_engine: MakeEngin
         assert seen.body["system"] == "Be brief."
         assert [message["role"] for message in seen.body["messages"]] == ["user", "assistant"]
         assert (seen.body["temperature"], seen.body["stop_sequences"]) == (1.0, ["END"])
+
+
+SCHEMA = {"type": "object", "properties": {"a": {"type": "string"}}}
+
+
+async def test_a_form_is_asked_for_in_the_providers_own_words(
+    kind: str, make_engine: MakeEngine, provider: ProviderDouble
+) -> None:
+    provider.replies = [Reply(ANSWERS[kind])]
+    await read(await make_engine(), replace(REQUEST, form=form_of(SCHEMA, "thing", strict=True)))
+    body = provider.seen[0].body
+    if kind == "openai":
+        described = {"name": "thing", "schema": SCHEMA, "strict": True}
+        assert body["response_format"] == {"type": "json_schema", "json_schema": described}
+    else:
+        assert body["output_config"] == {"format": {"type": "json_schema", "schema": SCHEMA}}
+
+
+async def test_a_form_that_a_server_does_not_know_is_refused_before_it_is_asked(
+    kind: str, make_engine: MakeEngine, provider: ProviderDouble
+) -> None:
+    plain = await make_engine(structured_output=False)
+    with pytest.raises(InvalidInput, match="JSON"):
+        await read(plain, replace(REQUEST, form=form_of(SCHEMA)))
+    if kind == "anthropic":
+        with pytest.raises(InvalidInput, match="JSON Schema"):
+            await read(await make_engine(), replace(REQUEST, form=form_of()))
+    assert provider.seen == []
 
 
 async def test_an_answer_that_met_its_limit_says_so(

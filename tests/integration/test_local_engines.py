@@ -1,10 +1,12 @@
 """vLLM on CPU and llama.cpp with the shipped model, each in a process of its own, over the real transport."""
 
 import asyncio
+import json
 from collections.abc import AsyncIterator, Callable
 from contextlib import aclosing
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import psutil
 import pytest
@@ -12,12 +14,14 @@ import pytest_asyncio
 
 from actors.streams import StreamPool
 from deployments.llm.announced import SERVICE
+from domain.answer_form import AnswerForm, form_of
 from domain.errors import InvalidInput
 from domain.generation import Delta, FinishReason, GenerationRequest, PromptMessage
 from domain.generation_codec import decode_delta, encode_request
 from storage.models.tokenizer import load_token_counter
 from storage.redis.client import connect_redis
 from storage.redis.registry import Endpoint, EndpointRegistry
+from tests.fixtures.adapters import write_adapter
 from tests.fixtures.engines import SECRET, engine_process, engine_settings, write_models
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(480), pytest.mark.asyncio(loop_scope="module")]
@@ -36,12 +40,14 @@ class Replica:
     registry: EndpointRegistry
     count: Callable[[str], int]
 
-    async def ask(self, text: str, max_tokens: int = 60, temperature: float = 0.0) -> list[Delta]:
-        return [delta async for delta in self.stream(text, max_tokens, temperature)]
+    async def ask(self, text: str, max_tokens: int = 60, temperature: float = 0.0, **more: Any) -> list[Delta]:
+        return [delta async for delta in self.stream(text, max_tokens, temperature, **more)]
 
-    async def stream(self, text: str, max_tokens: int, temperature: float = 0.0) -> AsyncIterator[Delta]:
+    async def stream(
+        self, text: str, max_tokens: int, temperature: float = 0.0, model: str = "m", form: AnswerForm | None = None
+    ) -> AsyncIterator[Delta]:
         messages = (PromptMessage("system", "Answer from the passage."), PromptMessage("user", text))
-        body = encode_request(GenerationRequest("turn", "m", messages, max_tokens, temperature))
+        body = encode_request(GenerationRequest("turn", model, messages, max_tokens, temperature, form=form))
         async with aclosing(self.pool.stream(self.address, "generate", body)) as items:
             async for item in items:
                 yield decode_delta(item)
@@ -57,7 +63,12 @@ async def replica(
     request: pytest.FixtureRequest, redis_url: str, prepared_data_dir: Path, tmp_path_factory: pytest.TempPathFactory
 ) -> AsyncIterator[Replica]:
     kind = str(request.param)
-    models = {"m": {"engines": ["local"], "weights": "smollm2-135m-instruct", "context_tokens": CONTEXT}}
+    plain = {"engines": ["local"], "weights": "smollm2-135m-instruct", "context_tokens": CONTEXT}
+    models: dict[str, Any] = {"m": plain}
+    if kind == "vllm":
+        adapter = tmp_path_factory.mktemp("adapter")
+        write_adapter(adapter, prepared_data_dir / "models" / "smollm2-135m-instruct")
+        models["tuned"] = plain | {"adapter": str(adapter)}
     engines = {"local": {"kind": kind, "max_running": 1, "max_queued": 4}}
     file = write_models(tmp_path_factory.mktemp(kind), engines, models)
     settings = engine_settings(redis_url, file, data_dir=prepared_data_dir, default_model="m")
@@ -92,6 +103,52 @@ async def test_the_same_prompt_again_comes_from_the_prefix_cache(replica: Replic
     usage = again[-1].usage
     assert usage is not None
     assert usage.cached_tokens > 0
+
+
+CITY = form_of(
+    {
+        "type": "object",
+        "properties": {"city": {"enum": ["Lisbon", "Porto"]}, "sure": {"type": "boolean"}},
+        "required": ["city", "sure"],
+        "additionalProperties": False,
+    }
+)
+
+
+async def test_an_answer_is_held_to_its_schema_at_any_temperature(replica: Replica) -> None:
+    for temperature in (0.0, 2.0):
+        deltas = await replica.ask(QUESTION, 100, temperature, form=CITY)
+        answer = json.loads("".join(delta.text for delta in deltas))
+        assert answer.keys() == {"city", "sure"}
+        assert answer["city"] in ("Lisbon", "Porto")
+        assert deltas[-1].finish is FinishReason.STOP
+
+
+async def test_an_answer_is_held_to_json_without_a_schema(replica: Replica) -> None:
+    text = "".join(delta.text for delta in await replica.ask(QUESTION, 40, 2.0, form=form_of()))
+    assert text.lstrip().startswith("{")
+
+
+async def test_a_schema_that_the_engine_cannot_hold_answers_to_is_refused(replica: Replica) -> None:
+    wrong = form_of({"type": "object", "properties": {"a": {"$ref": "#/$defs/nowhere"}}, "required": ["a"]})
+    with pytest.raises(InvalidInput):
+        await replica.ask(QUESTION, form=wrong)
+    assert (await replica.ask(QUESTION, 3))[-1].usage is not None
+
+
+async def test_models_of_one_engine_answer_with_their_own_adapters(replica: Replica) -> None:
+    if replica.kind != "vllm":
+        with pytest.raises(InvalidInput):
+            await replica.ask(QUESTION, model="tuned")
+        return
+    plain, tuned, again = [
+        "".join(delta.text for delta in await replica.ask(QUESTION, 20, model=model)) for model in ("m", "tuned", "m")
+    ]
+    assert "Lisbon" in plain
+    assert plain == again
+    assert tuned != plain
+    held = await replica.ask(QUESTION, 100, model="tuned", form=CITY)
+    assert json.loads("".join(delta.text for delta in held))["city"] in ("Lisbon", "Porto")
 
 
 async def test_the_token_limit_holds(replica: Replica) -> None:

@@ -7,6 +7,7 @@ from typing import Any
 import openai
 import pytest
 from openai.types.chat import ChatCompletionMessageParam
+from pydantic import BaseModel, ConfigDict
 
 from domain.errors import EngineFailed, RateLimited
 from storage.postgres.database import fetch_all, tenant_tx
@@ -120,9 +121,11 @@ async def test_stored_exchanges_are_what_the_next_turn_remembers(
 async def test_what_a_chatbot_cannot_do_is_refused(client: openai.AsyncOpenAI, chat: Chat) -> None:
     tool: Any = {"type": "function", "function": {"name": "f", "parameters": {}}}
     wrong: list[dict[str, Any]] = [
-        {"messages": QUESTION, "tools": [tool]},
+        {"messages": QUESTION, "functions": [tool["function"]]},
         {"messages": QUESTION, "n": 2},
-        {"messages": QUESTION, "response_format": {"type": "json_object"}},
+        {"messages": QUESTION, "response_format": {"type": "json_schema"}},
+        {"messages": QUESTION, "response_format": {"type": "json_schema", "json_schema": {"name": "x", "schema": {}}}},
+        {"messages": QUESTION, "response_format": {"type": "yaml"}},
         {"messages": []},
         {"messages": [{"role": "assistant", "content": "x"}]},
         {"messages": [{"role": "tool", "content": "x", "tool_call_id": "1"}]},
@@ -133,6 +136,55 @@ async def test_what_a_chatbot_cannot_do_is_refused(client: openai.AsyncOpenAI, c
         with pytest.raises(openai.APIStatusError) as refused:
             await client.chat.completions.create(model=chat.bot, **request)
         assert refused.value.status_code in (400, 413, 422), request
+
+
+async def test_tools_are_refused_with_the_reason(client: openai.AsyncOpenAI, chat: Chat) -> None:
+    tool: Any = {"type": "function", "function": {"name": "f", "parameters": {}}}
+    asked: list[dict[str, Any]] = [{"tools": [tool]}, {"tools": [tool], "stream": True}, {"tool_choice": "required"}]
+    for request in asked:
+        with pytest.raises(openai.BadRequestError, match="does not call tools"):
+            await client.chat.completions.create(model=chat.bot, messages=QUESTION, **request)
+    # What libraries send always changes nothing.
+    plain: dict[str, Any] = {"tools": [], "tool_choice": "auto"}
+    answer = await client.chat.completions.create(model=chat.bot, messages=QUESTION, **plain)
+    assert answer.choices[0].message.content == ANSWER
+
+
+class Warranty(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+
+    months: int
+
+
+async def test_an_answer_by_a_schema_is_parsed_by_the_library(
+    client: openai.AsyncOpenAI, socket_rig: SocketRig, chat: Chat
+) -> None:
+    twin = socket_rig.rig.conversations
+    twin.words = ['{"mon', 'ths":12}']
+    parsed = await client.chat.completions.parse(model=chat.bot, messages=QUESTION, response_format=Warranty)
+    assert parsed.choices[0].message.parsed == Warranty(months=12)
+    [question] = twin.questions.values()
+    assert question.form is not None
+    assert question.form.schema_object["properties"]["months"]["type"] == "integer"
+    assert question.form.strict
+    async with client.chat.completions.stream(model=chat.bot, messages=QUESTION, response_format=Warranty) as stream:
+        assert (await stream.get_final_completion()).choices[0].message.parsed == Warranty(months=12)
+
+
+async def test_what_is_no_json_comes_as_a_refusal(
+    client: openai.AsyncOpenAI, socket_rig: SocketRig, chat: Chat
+) -> None:
+    parsed = await client.chat.completions.parse(model=chat.bot, messages=QUESTION, response_format=Warranty)
+    message = parsed.choices[0].message
+    assert (message.content, message.parsed, message.refusal) == (None, None, ANSWER)
+    # The library sends its own message back, and the conversation goes on in its session.
+    before = await counts(socket_rig, chat)
+    back: Any = {"role": "assistant", "content": message.content, "refusal": message.refusal}
+    again: list[Any] = [*QUESTION, back, {"role": "user", "content": "And in Chile?"}]
+    await client.chat.completions.create(
+        model=chat.bot, messages=again, response_format={"type": "json_object"}, stream=False
+    )
+    assert (await counts(socket_rig, chat))["sessions"] == before["sessions"]
 
 
 async def test_a_key_without_the_scope_and_a_stranger_are_refused(

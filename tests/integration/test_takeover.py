@@ -4,6 +4,7 @@ from uuid import UUID
 
 import pytest
 
+from domain.answer_form import form_of
 from domain.conversation import Question
 from domain.errors import (
     StaleEpoch,
@@ -47,6 +48,19 @@ async def test_a_stale_actor_can_neither_accept_nor_complete(desk: Desk) -> None
     assert (row["state"], row["epoch"]) == ("interrupted", new.epoch)
     assert [entry["completion_tokens"] for entry in await desk.rows("usage_ledger")] == [2]
     assert (await collect(new.submit(desk.session, Question("c3", "again"))))[-1]["k"] == "done"
+
+
+async def test_a_turn_with_a_form_is_not_run_again_as_text(desk: Desk) -> None:
+    desk.generator.hang_after = 0
+    old = await desk.activate()
+    running = old.submit(desk.session, Question("c1", "What does the lamp cost?", form=form_of()))
+    seen = await until(running, lambda event: event["k"] == "status" and event["stage"] == "generating")
+    assert desk.generator.requests[-1].form == form_of()
+    desk.generator.hang_after = None
+    new = await desk.activate()
+    rest = await collect(new.follow(desk.session, TurnId(UUID(seen[0]["turn"])), seen[-1]["seq"], seen[-1]["epoch"]))
+    assert (rest[-1]["k"], rest[-1]["code"]) == ("error", "engine_failed")
+    assert len(desk.generator.requests) == 1
 
 
 async def test_a_turn_that_showed_nothing_runs_again_elsewhere(desk: Desk) -> None:

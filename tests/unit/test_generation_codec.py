@@ -1,9 +1,11 @@
 """Requests and deltas survive the journey between processes, and hostile payloads are refused."""
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
+from domain.answer_form import AnswerForm, form_of
 from domain.errors import InvalidInput
 from domain.generation import Delta, FinishReason, GenerationRequest, PromptMessage, Usage
 from domain.generation_codec import decode_delta, decode_request, encode_delta, encode_request
@@ -13,8 +15,10 @@ REQUEST = GenerationRequest(
 )
 
 
-def test_a_request_comes_back_as_it_was() -> None:
-    assert decode_request(encode_request(REQUEST)) == REQUEST
+@pytest.mark.parametrize("form", [None, form_of(), form_of({"type": "object"}, "thing", strict=True)], ids=str)
+def test_a_request_comes_back_as_it_was(form: AnswerForm | None) -> None:
+    request = replace(REQUEST, form=form)
+    assert decode_request(encode_request(request)) == request
 
 
 @pytest.mark.parametrize(
@@ -36,6 +40,8 @@ def test_a_delta_comes_back_as_it_was(delta: Delta) -> None:
         {"temperature": float("nan")},
         {"temperature": 3},
         {"stop": 5},
+        {"form": 5},
+        {"form": ["", "x"]},
     ],
     ids=str,
 )

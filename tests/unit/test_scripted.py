@@ -1,12 +1,14 @@
 """The scripted engine does what its script says, the same every time."""
 
 import asyncio
+import json
 from typing import Any
 
 import pytest
 
 from configs.tables import EngineSpec
-from deployments.llm.engines.scripted import FAILURES, ScriptedEngine
+from deployments.llm.engines.scripted import ScriptedEngine
+from domain.answer_form import form_of
 from domain.errors import AppError, EngineFailed, InvalidInput, RateLimited
 from domain.generation import Delta, FinishReason, GenerationRequest, PromptMessage, Usage
 
@@ -92,8 +94,13 @@ async def test_a_hanging_generation_can_be_cancelled_and_leaves_nothing() -> Non
     assert made.running == 0
 
 
-async def test_a_dead_one_is_unhealthy_and_an_unknown_failure_is_refused() -> None:
+async def test_a_dead_one_is_unhealthy() -> None:
     assert not await (await engine(fail="dead")).healthy()
     assert await (await engine()).healthy()
-    with pytest.raises(ValueError, match=FAILURES[0]):
-        ScriptedEngine(EngineSpec(kind="scripted", options={"fail": "sometimes"}))
+
+
+async def test_it_answers_in_json_where_that_is_asked_for() -> None:
+    made = await engine(reply='It is "blue".', tokens=2)
+    request = GenerationRequest("t", "m", (PromptMessage("user", "x"),), 100, form=form_of())
+    text = "".join([delta.text async for delta in made.generate(request)])
+    assert json.loads(text) == {"answer": 'It is "blue".'}

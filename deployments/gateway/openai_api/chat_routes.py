@@ -61,18 +61,18 @@ async def complete(
     body: ChatBody, request: Request, services: Services, principal: Asker, request_id: RequestId
 ) -> Response:
     """Answer the last message, remembering those before it. A client that leaves a stream stops the answer."""
-    bot = chatbot_of(body.model)
+    bot, form = chatbot_of(body.model), body.form
     history = history_of(body.said)
     if len(history.question) > MAX_MESSAGE_CHARS:
         raise TooLarge(f"A question has at most {MAX_MESSAGE_CHARS:,} characters.")
     chat = _Chat(services, principal.tenant_id, bot, body.user, history)
     session_id = await chat.session()
     locale = locale_of(request.headers.get("accept-language", ""))
-    question = Question(str(uuid4()), history.question, locale=locale)
+    question = Question(str(uuid4()), history.question, locale=locale, form=form)
     events = services.conversations.submit(principal.tenant_id, session_id, question, request_id)
     ack = await acknowledged(events)
     structlog.contextvars.bind_contextvars(turn_id=ack["turn"])
-    completion = Completion(body.model, ack)
+    completion = Completion(body.model, ack, json_only=form is not None)
     answer = chat.answer(session_id, ack, events, completion)
     if body.stream:
         return StreamingResponse(
@@ -161,7 +161,7 @@ async def _chunks(
             text = waiting.result()
             if text is None:
                 break
-            yield completion.chunk(content=text)
+            yield completion.text_chunk(text)
             waiting = asyncio.ensure_future(anext(answer, None))
         yield completion.last_chunk()
         if usage:

@@ -12,10 +12,14 @@ _FINISH = {"completed": "stop", "stopped": "stop", "interrupted": "length"}
 
 
 class Completion:
-    """Collects the events of one turn. `citations` stand beside the choices: the API has no place for them."""
+    """Collects the events of one turn. `citations` stand beside the choices: the API has no place for them.
 
-    def __init__(self, model: str, ack: Event) -> None:
+    Where only JSON was asked for, words of the chatbot's own, as that the documents have no answer, are a refusal.
+    """
+
+    def __init__(self, model: str, ack: Event, *, json_only: bool = False) -> None:
         self.text = ""
+        self._json_only = json_only
         self._id = f"chatcmpl-{ack['turn']}"
         self._model = model
         self._created = int(time.time())
@@ -44,12 +48,16 @@ class Completion:
 
     def whole(self) -> dict[str, Any]:
         """The `chat.completion` object, once it is `done`."""
-        message = {"role": "assistant", "content": self.text, "refusal": None}
+        said = {"content": None, "refusal": self.text} if self._refused else {"content": self.text, "refusal": None}
+        message = {"role": "assistant", **said}
         choice = {"index": 0, "message": message, "logprobs": None, "finish_reason": self._finish_reason}
         return self._object("chat.completion", [choice], usage=self._usage, citations=self._citations)
 
     def chunk(self, **delta: str) -> str:
         return self._record([{"index": 0, "delta": delta, "logprobs": None, "finish_reason": None}])
+
+    def text_chunk(self, text: str) -> str:
+        return self.chunk(refusal=text) if self._refused else self.chunk(content=text)
 
     def last_chunk(self) -> str:
         choice = {"index": 0, "delta": {}, "logprobs": None, "finish_reason": self._finish_reason}
@@ -59,10 +67,16 @@ class Completion:
         return self._record([], usage=self._usage)
 
     @property
+    def _refused(self) -> bool:
+        return self._json_only and self.text.lstrip()[:1] not in ("", "{")
+
+    @property
     def _finish_reason(self) -> str:
         assert self._done is not None
         if self._done.get("guard") == "blocked":
             return "content_filter"
+        if self._json_only and not self._refused and not _is_json(self.text):
+            return "length"
         return _FINISH.get(self._done["state"], "stop")
 
     @property
@@ -88,6 +102,14 @@ class Completion:
             "choices": choices,
             **more,
         }
+
+
+def _is_json(text: str) -> bool:
+    try:
+        json.loads(text)
+    except ValueError:
+        return False
+    return True
 
 
 def record(data: dict[str, Any]) -> str:

@@ -1,16 +1,18 @@
 """Anthropic's messages protocol, through the official SDK.
 
-Options: `base_url` (else ANTHROPIC_BASE_URL, else Anthropic's own), `read_timeout_seconds` (60).
+Options are `configs.engine_options.AnthropicOptions`.
 """
 
 from collections.abc import AsyncGenerator
 from typing import TYPE_CHECKING, Any
 
+from configs.engine_options import AnthropicOptions
 from configs.settings import Settings
 from configs.tables import EngineSpec, ModelSpec
 from deployments.llm.engines.provider import ProviderLink, estimated_usage
 from deployments.llm.provider_limits import ProviderLimits
-from domain.errors import EngineFailed, Unavailable
+from domain.answer_form import NO_JSON
+from domain.errors import EngineFailed, InvalidInput, Unavailable
 from domain.generation import Delta, FinishReason, GenerationRequest, Usage
 from storage.models.provider_errors import ENDED_EARLY
 
@@ -31,20 +33,19 @@ class AnthropicEngine:
         limits: ProviderLimits | None = None,
     ) -> None:
         self._link = ProviderLink(name, limits or ProviderLimits(), self._probe)
-        self._options = spec.options
+        self._options = AnthropicOptions.model_validate(spec.options)
         self._models = models
-        self._base_url = str(spec.options.get("base_url") or settings.anthropic_base_url or "") or None
+        self._base_url = self._options.base_url or settings.anthropic_base_url or None
         self._key = settings.anthropic_api_key.get_secret_value() if settings.anthropic_api_key else "none"
         self._client: AsyncAnthropic | None = None
 
     async def open(self) -> None:
         from anthropic import AsyncAnthropic, Timeout
 
-        read = float(self._options.get("read_timeout_seconds", 60.0))
         self._client = AsyncAnthropic(
             api_key=self._key,
             base_url=self._base_url,
-            timeout=Timeout(read, connect=CONNECT_SECONDS),
+            timeout=Timeout(self._options.read_timeout_seconds, connect=CONNECT_SECONDS),
             max_retries=0,
         )
 
@@ -100,6 +101,12 @@ class AnthropicEngine:
             arguments["extra_body"] = {"temperature": min(request.temperature, 1.0)}
         if system:
             arguments["system"] = system
+        if request.form is not None:
+            if not self._options.structured_output:
+                raise InvalidInput(NO_JSON)
+            if not request.form.schema:
+                raise InvalidInput("The language model of this chatbot answers in JSON by a JSON Schema only.")
+            arguments["output_config"] = {"format": {"type": "json_schema", "schema": request.form.schema_object}}
         if request.stop:
             arguments["stop_sequences"] = list(request.stop)
         return arguments

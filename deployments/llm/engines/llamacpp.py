@@ -1,7 +1,7 @@
 """llama.cpp in this process, for machines without a vLLM wheel or with little memory.
 
-Options: `threads` (all cores), `cache_mib` (64: the bound of the prefix cache). `max_running` of the engine is its
-number of slots, each with the whole context of the model. Weights must be a GGUF file.
+Options are `configs.engine_options.LlamaCppOptions`. `max_running` of the engine is its number of slots, each with the
+whole context of the model. Weights must be a GGUF file.
 """
 
 import asyncio
@@ -14,12 +14,13 @@ from typing import Any
 
 import structlog
 
+from configs.engine_options import LlamaCppOptions
 from configs.settings import Settings
 from configs.tables import EngineSpec, ModelSpec
 from domain.errors import AppError, EngineFailed, InvalidInput, Unavailable
 from domain.generation import Delta, FinishReason, GenerationRequest, Usage
 from domain.prompt_safety import break_tokens
-from storage.models.store import prepared_dir, resolve_gguf
+from storage.models.store import prepared_dir, read_template, resolve_gguf
 from storage.models.tokenizer import control_tokens
 
 log = structlog.get_logger(__name__)
@@ -31,6 +32,7 @@ class LlamaCppEngine:
     def __init__(self, settings: Settings, spec: EngineSpec, model: ModelSpec) -> None:
         self._settings = settings
         self._spec = spec
+        self._options = LlamaCppOptions.model_validate(spec.options)
         self._model = model
         self._server: Any = None
         self._threads: ThreadPoolExecutor | None = None
@@ -49,8 +51,11 @@ class LlamaCppEngine:
         params.model.path = str(file)
         params.n_parallel = slots
         params.n_ctx = self._model.context_tokens * slots
-        params.cpuparams.n_threads = int(self._spec.options.get("threads", 0)) or os.cpu_count() or 1
-        params.cache_ram_mib = int(self._spec.options.get("cache_mib", 64))
+        params.cpuparams.n_threads = self._options.threads or os.cpu_count() or 1
+        params.cache_ram_mib = self._options.cache_mib
+        if self._options.chat_template is not None:
+            params.chat_template = read_template(self._options.chat_template)
+            params.use_jinja = True
         params.verbosity = -1
         # It listens on a loopback port besides: nobody knows the key, and there is nothing to look at.
         params.api_keys = [secrets.token_urlsafe(32)]
@@ -80,6 +85,9 @@ class LlamaCppEngine:
             raise
         except Exception as error:
             log.error("llamacpp_failed", error=type(error).__name__)
+            if request.form is not None and isinstance(error, ValueError):
+                # What it makes a grammar of is checked before anything is said.
+                raise InvalidInput("The language model cannot be held to this JSON Schema.") from error
             raise EngineFailed from error
         finally:
             generation.cancelled = True
@@ -104,7 +112,8 @@ class LlamaCppEngine:
             {"role": message.role, "content": break_tokens(message.content, self._control_tokens)}
             for message in request.messages
         ]
-        return {
+        form = {} if request.form is None else {"response_format": request.form.response_format}
+        return form | {
             "messages": messages,
             "max_tokens": request.max_tokens,
             "temperature": request.temperature,
@@ -120,6 +129,7 @@ class _Generation:
 
     def __init__(self, server: Any, body: dict[str, Any]) -> None:
         self.cancelled = False
+        self._failure: Exception | None = None
         self._server = server
         self._body = body
         self._loop = asyncio.get_running_loop()
@@ -132,6 +142,8 @@ class _Generation:
         try:
             if not self.cancelled:
                 self._server.handle_chat_completions(self._body, self._hear)
+        except Exception as error:  # noqa: BLE001 - whatever it is, the reader raises it
+            self._failure = error
         finally:
             self._say(None)
 
@@ -156,6 +168,8 @@ class _Generation:
             while self._said:
                 chunk = self._said.popleft()
                 if chunk is None:
+                    if self._failure is not None:
+                        raise self._failure
                     yield answer.last()
                     return
                 answer.read(chunk)

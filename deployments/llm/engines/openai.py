@@ -1,19 +1,19 @@
 """OpenAI and every server that speaks its chat-completions protocol, through the official SDK; Azure's too.
 
-Options: `base_url` (else OPENAI_BASE_URL, else OpenAI's own), `keyless` (true: send no key of ours to that server),
-`read_timeout_seconds` (60), `token_limit_field` (`max_completion_tokens` at OpenAI and Azure, `max_tokens` elsewhere).
-An engine of the kind `azure` takes `base_url` as the endpoint of its resource (else AZURE_OPENAI_ENDPOINT),
-`api_version`, and models whose `provider_model` is the name of their deployment.
+Options are `configs.engine_options.OpenAiOptions`. An engine of the kind `azure` takes `base_url` as the endpoint of
+its resource (else AZURE_OPENAI_ENDPOINT), and models whose `provider_model` is the name of their deployment.
 """
 
 from collections.abc import AsyncGenerator
 from typing import TYPE_CHECKING, Any
 
+from configs.engine_options import OpenAiOptions
 from configs.settings import Settings
 from configs.tables import EngineSpec, ModelSpec
 from deployments.llm.engines.provider import ProviderLink, estimated_usage
 from deployments.llm.provider_limits import ProviderLimits
-from domain.errors import EngineFailed, Unavailable
+from domain.answer_form import NO_JSON
+from domain.errors import EngineFailed, InvalidInput, Unavailable
 from domain.generation import Delta, FinishReason, GenerationRequest, Usage
 from storage.models.provider_errors import ENDED_EARLY
 
@@ -36,24 +36,24 @@ class OpenAiEngine:
     ) -> None:
         self._settings = settings
         self._azure = spec.kind == "azure"
-        self._options = spec.options
+        self._options = OpenAiOptions.model_validate(spec.options)
         self._models = models
         self._link = ProviderLink(name, limits or ProviderLimits(), self._probe)
-        self._base_url = str(spec.options.get("base_url") or settings.openai_base_url or "") or None
-        keyless = bool(spec.options.get("keyless")) or settings.openai_api_key is None
+        self._base_url = self._options.base_url or settings.openai_base_url or None
+        keyless = self._options.keyless or settings.openai_api_key is None
         self._key = "none" if keyless or settings.openai_api_key is None else settings.openai_api_key.get_secret_value()
         self._client: AsyncOpenAI | None = None
 
     async def open(self) -> None:
         from openai import AsyncAzureOpenAI, AsyncOpenAI, Timeout
 
-        timeout = Timeout(float(self._options.get("read_timeout_seconds", 60.0)), connect=CONNECT_SECONDS)
+        timeout = Timeout(self._options.read_timeout_seconds, connect=CONNECT_SECONDS)
         if self._azure:
             key = self._settings.azure_openai_api_key
             self._client = AsyncAzureOpenAI(
-                azure_endpoint=str(self._options.get("base_url") or self._settings.azure_openai_endpoint or ""),
+                azure_endpoint=self._options.base_url or self._settings.azure_openai_endpoint or "",
                 api_key=key.get_secret_value() if key else "none",
-                api_version=str(self._options.get("api_version", AZURE_API_VERSION)),
+                api_version=self._options.api_version or AZURE_API_VERSION,
                 timeout=timeout,
                 max_retries=0,
             )
@@ -104,10 +104,8 @@ class OpenAiEngine:
 
     def _arguments(self, request: GenerationRequest) -> dict[str, Any]:
         spec = self._models.get(request.model)
-        limit = str(
-            self._options.get("token_limit_field")
-            or ("max_tokens" if self._base_url and not self._azure else "max_completion_tokens")
-        )
+        elsewhere = self._base_url and not self._azure
+        limit = self._options.token_limit_field or ("max_tokens" if elsewhere else "max_completion_tokens")
         arguments: dict[str, Any] = {
             "model": (spec and spec.provider_model) or request.model,
             "messages": [{"role": message.role, "content": message.content} for message in request.messages],
@@ -117,6 +115,10 @@ class OpenAiEngine:
         }
         if spec is None or spec.sends_temperature is not False:
             arguments["temperature"] = request.temperature
+        if request.form is not None:
+            if not self._options.structured_output:
+                raise InvalidInput(NO_JSON)
+            arguments["response_format"] = request.form.response_format
         if request.stop:
             arguments["stop"] = list(request.stop)
         return arguments

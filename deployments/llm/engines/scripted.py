@@ -1,10 +1,11 @@
 """The scripted engine: a deterministic twin of a model for tests and measurements, with its pace and failures.
 
 Options, all by name in models.yaml:
-- `reply`: the answer's text; without it, the last user message comes back. `tokens`: how many tokens it has (its own
-  words when 0), repeating the text as needed.
+- `reply`: the answer's text; without it, the last user message comes back; as a JSON object where that is asked for.
+  `tokens`: how many tokens it has (its own words when 0), repeating the text as needed.
 - `tokens_per_second` (0: as fast as possible), one token per stream and step, all streams in the same step as in a
-  real engine; `first_token_ms` (0); `batch` (16): tokens per delta when there is no pace.
+  real engine; `first_token_ms` (0); `open_ms` (0): how long it takes to be ready; `batch` (16): tokens per delta when
+  there is no pace.
 - `fail`: `never`, `before` the first token, `midway` after half of the tokens, `busy` (rate limited), `refuse` (invalid
   input), `hang` (never ends), `dead` (unhealthy as well); `fail_every` (1): only every n-th generation fails;
   `fail_rate` (1.0): of those only this part, at random but the same for the same `seed` (0).
@@ -12,44 +13,37 @@ Options, all by name in models.yaml:
 
 import asyncio
 import itertools
+import json
 import random
 from collections.abc import AsyncGenerator
 
+from configs.engine_options import ScriptedOptions
 from configs.tables import EngineSpec
 from domain.errors import EngineFailed, InvalidInput, RateLimited, Unavailable
 from domain.generation import Delta, FinishReason, GenerationRequest, Usage
 
-FAILURES = ("never", "before", "midway", "busy", "refuse", "hang", "dead")
-
 
 class ScriptedEngine:
     def __init__(self, spec: EngineSpec) -> None:
-        options = spec.options
-        self._reply = str(options.get("reply", ""))
-        self._tokens = int(options.get("tokens", 0))
-        self._rate = float(options.get("tokens_per_second", 0.0))
-        self._first_token_seconds = float(options.get("first_token_ms", 0.0)) / 1000
-        self._batch = max(1, int(options.get("batch", 16)))
-        self._fail = str(options.get("fail", "never"))
-        self._fail_every = max(1, int(options.get("fail_every", 1)))
-        self._fail_rate = float(options.get("fail_rate", 1.0))
-        self._random = random.Random(int(options.get("seed", 0)))
-        if self._fail not in FAILURES:
-            raise ValueError(f"fail must be one of {', '.join(FAILURES)}")
+        options = ScriptedOptions.model_validate(spec.options)
+        self._options = options
+        self._random = random.Random(options.seed)
         self._numbers = itertools.count(1)
-        self._steps = _Steps(1 / self._rate) if self._rate > 0 else None
+        self._steps = _Steps(1 / options.tokens_per_second) if options.tokens_per_second > 0 else None
         self.open_now = False
         self.running = 0
         """Generations that have begun and not ended, so that a test can see a cancellation arrive."""
 
     async def open(self) -> None:
+        await asyncio.sleep(self._options.open_ms / 1000)
         self.open_now = True
 
     async def generate(self, request: GenerationRequest) -> AsyncGenerator[Delta, None]:
         if not self.open_now:
             raise Unavailable
-        failure = self._fail if next(self._numbers) % self._fail_every == 0 else "never"
-        if self._fail_rate < 1 and self._random.random() >= self._fail_rate:
+        options = self._options
+        failure = options.fail if next(self._numbers) % options.fail_every == 0 else "never"
+        if options.fail_rate < 1 and self._random.random() >= options.fail_rate:
             failure = "never"
         self.running += 1
         try:
@@ -57,7 +51,7 @@ class ScriptedEngine:
             words = self._words(request)
             wanted = words[: request.max_tokens]
             breaks_at = len(wanted) // 2 if failure == "midway" else None
-            size = 1 if self._steps else self._batch
+            size = 1 if self._steps else options.batch
             for start in range(0, len(wanted), size):
                 if breaks_at is not None and start >= breaks_at:
                     raise EngineFailed
@@ -73,8 +67,8 @@ class ScriptedEngine:
             self.running -= 1
 
     async def _begin(self, failure: str) -> None:
-        if self._first_token_seconds:
-            await asyncio.sleep(self._first_token_seconds)
+        if self._options.first_token_ms:
+            await asyncio.sleep(self._options.first_token_ms / 1000)
         if failure in ("before", "dead"):
             raise EngineFailed
         if failure == "busy":
@@ -86,12 +80,15 @@ class ScriptedEngine:
 
     def _words(self, request: GenerationRequest) -> list[str]:
         asked = next((message.content for message in reversed(request.messages) if message.role == "user"), "")
-        words = (self._reply or asked).split() or ["nothing"]
-        count = self._tokens or len(words)
+        text = self._options.reply or asked
+        if request.form is not None:
+            text = json.dumps({"answer": text}, ensure_ascii=False)
+        words = text.split() or ["nothing"]
+        count = len(words) if request.form is not None else self._options.tokens or len(words)
         return [words[place % len(words)] + (" " if place < count - 1 else "") for place in range(count)]
 
     async def healthy(self) -> bool:
-        return self.open_now and self._fail != "dead"
+        return self.open_now and self._options.fail != "dead"
 
     async def reachable(self) -> bool:
         return True

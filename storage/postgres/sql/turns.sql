@@ -50,11 +50,11 @@ with held as materialized (
       and (t.id = %(regenerates)s::uuid or (t.user_message_id = %(edits)s::uuid and m.turn_id = t.id))
 ), turn as (
     insert into turns (tenant_id, id, session_id, chatbot_id, config_version, client_id, user_message_id,
-                       parent_turn_id, epoch, state)
+                       parent_turn_id, epoch, state, formed)
     select %(tenant_id)s, %(id)s, place.id, place.chatbot_id, place.version, %(client_id)s,
            case when %(regenerates)s::uuid is null then %(message_id)s else origin.user_message_id end,
            case when origin.id is null then place.head_turn_id else origin.parent_turn_id end,
-           held.epoch, %(state)s
+           held.epoch, %(state)s, %(formed)s
     from held
     cross join place
     left join origin on true
@@ -127,7 +127,7 @@ where tenant_id = %(tenant_id)s and id = %(id)s and epoch = %(epoch)s and state 
 
 -- name: open_turns
 -- Turns without an end, with what it takes to run them again.
-select t.id, t.session_id, t.chatbot_id, t.epoch, m.id as message_id, m.content, m.sealed, f.config,
+select t.id, t.session_id, t.chatbot_id, t.epoch, t.formed, m.id as message_id, m.content, m.sealed, f.config,
        c.name as chatbot_name, c.knowledge_generation, c.knowledge_model, s.locale, s.visitor_id, v.sealed_attributes
 from turns t
 join sessions s on s.tenant_id = t.tenant_id and s.id = t.session_id
