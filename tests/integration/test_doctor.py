@@ -109,11 +109,11 @@ def test_an_old_processor_is_a_finding_unless_another_engine_is_chosen(
 
 
 def test_where_memory_is_short_llamacpp_runs_the_model(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(local_engine, "available_memory", lambda: 4 * GIB)
+    monkeypatch.setattr(local_engine, "available_memory", lambda: 5 * GIB)
     found = find("Local model", settings)
     assert found.ok
     assert "llama.cpp" in found.detail
-    assert "4.0 GiB of memory" in found.detail
+    assert "5.0 GiB of memory" in found.detail
     assert find("Memory", settings).ok
     asked = settings.model_copy(update={"local_engine": "vllm"})
     assert find("Local model", asked).detail == "vLLM"

@@ -31,7 +31,7 @@ def test_vllm_where_it_is_installed_and_the_memory_is_there() -> None:
 def test_llamacpp_where_memory_is_short() -> None:
     found = choice(NEEDS - 1)
     assert found.kind == "llamacpp"
-    assert found.needs < 4 * GIB < NEEDS
+    assert found.needs < 4.5 * GIB < 6 * GIB < NEEDS
     assert f"takes {NEEDS / GIB:.1f}" in found.reason
     # With nothing else to run it in, vLLM is tried.
     assert choice(NEEDS - 1, {"vllm"}).kind == "vllm"

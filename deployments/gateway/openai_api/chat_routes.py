@@ -118,9 +118,10 @@ class _Chat:
                     with suppress(NotFound):
                         return (await Sessions(tx).get(self._tenant, known, self._bot)).id
         async with tenant_tx(self._services.db, self._tenant) as tx:
-            await Chatbots(tx).get(self._tenant, self._bot)
+            # A bot that is not there, or another tenant's, cannot have a session: NotFound.
             session = await Sessions(tx).insert(self._tenant, self._bot, "")
-            await add_exchanges(tx, self._tenant, session.id, self._history.exchanges)
+            if self._history.exchanges:
+                await add_exchanges(tx, self._tenant, session.id, self._history.exchanges)
         return session.id
 
     async def answer(
