@@ -5,13 +5,13 @@ from pathlib import Path
 
 import pytest
 
-from cluster.processor_group import NAME, join_processor_group, leave_processor_group
+from cluster.processor_group import PREFIX, join_processor_group, leave_processor_group
 
 
 @pytest.fixture
 def controller(tmp_path: Path) -> Path:
     controller = tmp_path / "cpu"
-    (controller / NAME).mkdir(parents=True)
+    (controller / f"{PREFIX}of-a-dead-one").mkdir(parents=True)
     return controller
 
 
@@ -23,7 +23,8 @@ def files(tmp_path: Path, autogroups: str, groups: str) -> tuple[Path, Path]:
 
 def test_a_process_of_the_root_group_joins_ours(tmp_path: Path, controller: Path) -> None:
     assert join_processor_group(*files(tmp_path, "1\n", "8:pids:/\n1:cpu,cpuacct:/\n"), controller)
-    assert (controller / NAME / "cgroup.procs").read_text() == str(os.getpid())
+    [group] = controller.glob(f"{PREFIX}*")
+    assert (group / "cgroup.procs").read_text() == str(os.getpid())
     leave_processor_group(controller)
     assert (controller / "cgroup.procs").read_text() == str(os.getpid())
 
@@ -34,7 +35,7 @@ def test_a_process_of_the_root_group_joins_ours(tmp_path: Path, controller: Path
 )
 def test_elsewhere_it_stays_where_it_is(tmp_path: Path, controller: Path, autogroups: str, groups: str) -> None:
     assert not join_processor_group(*files(tmp_path, autogroups, groups), controller)
-    assert not (controller / NAME / "cgroup.procs").exists()
+    assert not list(controller.glob(f"{PREFIX}*/*"))
 
 
 def test_where_that_is_not_allowed_nothing_happens(tmp_path: Path) -> None:
