@@ -46,10 +46,14 @@ def write(outcomes: Sequence[Outcome], file: Path = RESULTS) -> None:
         f"{asked} questions were asked, {acknowledged} acknowledged; {taken_over} answers were read from more than one"
         " process."
     )
-    body = f"## {TITLE}\n\n{head}\n\n{EXPLANATION} {sums}\n\n{table(outcomes)}\n"
+    replace_section(SECTION, f"## {TITLE}\n\n{head}\n\n{EXPLANATION} {sums}\n\n{table(outcomes)}\n", file)
+
+
+def replace_section(name: str, body: str, file: Path = RESULTS) -> None:
+    """Or add it at the end; other sections stay as they are."""
     before, *parts = file.read_text("utf-8").split(MARK)
-    kept = [part for part in parts if not part.startswith(f"{SECTION} -->")]
-    file.write_text(MARK.join([before, *kept, f"{SECTION} -->\n{body}"]), "utf-8")
+    kept = [part for part in parts if not part.startswith(f"{name} -->")]
+    file.write_text(MARK.join([before, *kept, f"{name} -->\n{body}"]), "utf-8")
 
 
 def _row(name: str, outcomes: Sequence[Outcome]) -> str:

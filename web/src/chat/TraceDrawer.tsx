@@ -101,7 +101,7 @@ function Details({ trace }: { trace: Trace }) {
           ))}
         </Stack>
       </Section>
-      {trace.messages !== null && (
+      {trace.messages !== null && trace.messages.length > 0 && (
         <Section title="Prompt">
           {trace.messages.map((message, place) => (
             <div key={place}>

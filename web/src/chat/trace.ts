@@ -4,7 +4,7 @@ import type { Trace, TraceCall } from "../api/types";
 const CALLS: Record<string, string> = {
   answer: "Answer",
   retry: "Failed attempt",
-  hedge: "Second attempt, not used",
+  hedge: "Slower of two, not used",
   summary: "Summary",
   guard: "Check",
   embedding: "Embedding",
