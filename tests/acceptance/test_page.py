@@ -53,6 +53,14 @@ async def test_asks_about_an_uploaded_document_and_opens_the_passage(page: Page,
     answer = await finished_answer(page, 1)
     await expect(page.get_by_test_id("usage")).to_contain_text("tokens")
 
+    await page.get_by_test_id("explain").click()
+    await expect(page.get_by_test_id("trace-origin")).to_contain_text(" on local-")
+    await expect(page.get_by_test_id("trace-calls")).to_contain_text("Answer")
+    await expect(page.get_by_test_id("trace")).to_contain_text("Choice of the model")
+    await expect(page.get_by_test_id("trace")).to_contain_text(fact)
+    await page.keyboard.press("Escape")
+    await expect(page.get_by_test_id("trace")).to_have_count(0)
+
     source = page.get_by_test_id("citation").filter(has_text=document.name).first
     await source.click()
     await expect(page.get_by_test_id("passage-document")).to_have_text(document.name)
