@@ -1,6 +1,6 @@
 # One machine, one command: `make run`.
 .DEFAULT_GOAL := help
-.PHONY: help run setup test check bench faults ingestion-faults clean
+.PHONY: help run ocr setup test check bench faults ingestion-faults clean
 
 # The first interpreter that is Python 3.11; the set-up says so in a sentence when there is none.
 PYTHON ?= $(shell for p in python3.11 python3; do \
@@ -18,6 +18,9 @@ help: ## Say what there is
 run: ## Install what is missing, start everything, print the address and the demo log-in
 	@$(BOOTSTRAP)
 	@exec $(VENV)/loquent up
+
+ocr: ## Install the extra that recognises the text of scanned pages
+	@$(BOOTSTRAP) --ocr
 
 setup: ## Install everything, the test tools too, and start nothing
 	@$(BOOTSTRAP) --dev

@@ -70,6 +70,8 @@ class DocumentEnds:
                     len(result.chunks),
                     language=result.language,
                     chunked_with=result.chunked_with,
+                    notice=result.notice,
+                    recognition=result.recognition,
                 )
             if name is not None:
                 jobs = Jobs(tx, item.tenant_id)

@@ -15,6 +15,7 @@ from storage.blobs import BlobStore, document_prefix, export_key
 from storage.postgres.chatbots import Chatbots
 from storage.postgres.database import Database, Transaction, system_tx
 from storage.postgres.erased_rows import ErasedRows, ErasedTenant
+from storage.postgres.erasures import Erasures
 from storage.postgres.tenant_keys import TenantKeys, keys_of
 from storage.redis.access import announce_end
 from storage.redis.kept_answers import KeptAnswers
@@ -53,6 +54,8 @@ class ErasureSteps:
     def __init__(self, tools: ErasureTools) -> None:
         self._tools = tools
         self._traces = Traces(tools.redis)
+        self._removed: dict[DocumentId, int] = {}
+        """Chunks of documents that went, off the disk too, together with those of another one of their bot."""
 
     async def in_transaction(self, tx: Transaction, step: Step, erasure: Erasure) -> Counts | None:
         """What a step of the database did, in the caller's system transaction; None for a step of another store.
@@ -151,14 +154,26 @@ class ErasureSteps:
             await tools.vectors.remove_chatbot(tenant, chatbot)
         chunks = 0
         if erasure.kind is ErasureKind.DOCUMENT and erasure.chatbot_id is not None:
-            for erased in map(DocumentId, documents):
-                chunks += await tools.vectors.count(tenant, erasure.chatbot_id, erased)
-                await tools.vectors.remove_document(tenant, erasure.chatbot_id, erased)
-            await tools.vectors.purge(tenant, erasure.chatbot_id)
+            chunks = await self._chunks(tenant, erasure.chatbot_id, set(map(DocumentId, documents)))
             # Answers from between the deletion and now may cite it.
             async with system_tx(tools.db) as tx:
                 await Chatbots(tx).knowledge_changed(tenant, erasure.chatbot_id)
         return {"vectors.tables": len(chatbots & present), "vectors.chunks": chunks}
+
+    async def _chunks(self, tenant: TenantId, bot: ChatbotId, documents: set[DocumentId]) -> int:
+        """Remove the documents' chunks; how many. With them go those of all of the bot's that wait for it: taking what
+        was removed off the disk writes the whole table anew, which need not be done for each of them."""
+        if documents <= self._removed.keys():
+            return sum(self._removed.pop(one) for one in documents)
+        vectors = self._tools.vectors
+        async with system_tx(self._tools.db) as tx:
+            waiting = await Erasures(tx).documents_waiting(tenant, bot)
+        together = documents | (waiting - {document for _, document in self._tools.in_work(tenant)})
+        counts = {one: await vectors.count(tenant, bot, one) for one in together}
+        await vectors.remove_document(tenant, bot, *together)
+        await vectors.purge(tenant, bot)
+        self._removed |= {one: counts[one] for one in together - documents}
+        return sum(counts[one] for one in documents)
 
     async def _blobs(self, erasure: Erasure) -> Counts:
         tools, tenant = self._tools, erasure.tenant_id

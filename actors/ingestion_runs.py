@@ -118,14 +118,18 @@ class IngestionRuns:
                 self._unsettled[orphan.document.id] = (orphan, GAVE_UP)
 
     async def _settle_left(self) -> None:
-        """Queue again what has no result, or give it up after the last attempt."""
+        """Queue again what has no result, or give it up after the last attempt. What cannot be settled now is later."""
         for claimed, reason in list(self._unsettled.values()):
             document = claimed.document
-            if claimed.attempts >= MAX_ATTEMPTS:
-                await self._ends.fail(_item(claimed), reason, attempts=claimed.attempts)
-            else:
-                async with system_tx(self._db) as tx:
-                    await Documents(tx).requeue(document.tenant_id, document.id)
+            try:
+                if claimed.attempts >= MAX_ATTEMPTS:
+                    await self._ends.fail(_item(claimed), reason, attempts=claimed.attempts)
+                else:
+                    async with system_tx(self._db) as tx:
+                        await Documents(tx).requeue(document.tenant_id, document.id)
+            except Exception as error:  # noqa: BLE001 - one that cannot be cleaned up must not keep all others waiting
+                log.warning("ingestion.not_settled", document_id=str(document.id), error=repr(error))
+                continue
             del self._unsettled[document.id]
 
     async def _run(self, claimed: list[ClaimedDocument]) -> None:

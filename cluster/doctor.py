@@ -14,6 +14,7 @@ from cluster.memory import GIB
 from cluster.ray_head import DESCRIPTORS_PER_CONNECTION, MAX_CONNECTIONS, OWN_DESCRIPTORS
 from cluster.runtime import load_state, process_of
 from configs.settings import Settings
+from pipelines.parsing import recognition
 from storage.models.encoder_choice import load_choice, processor
 from storage.models.encoder_spec import encoder_folder
 from storage.models.store import MINILM, embedding_weights, is_prepared
@@ -53,6 +54,7 @@ def examine(settings: Settings) -> list[Finding]:
         _processor(engine),
         _models(settings),
         _encoder(settings),
+        _recognition(settings),
         _page(),
     ]
 
@@ -168,6 +170,18 @@ def _encoder(settings: Settings) -> Finding:
     if choice.processor != processor():
         detail += "; measured on another processor"
     return Finding(name, True, detail)
+
+
+def _recognition(settings: Settings) -> Finding:
+    name, installed = "Scanned pages", recognition.is_installed()
+    if settings.ocr == "off":
+        return Finding(name, True, "not recognised: switched off")
+    return Finding(
+        name,
+        installed or settings.ocr == "auto",
+        "their text is recognised" if installed else "not recognised: the extra `ocr` is not installed",
+        "Install it with `make ocr`, or set LOQUENT_OCR=auto.",
+    )
 
 
 def _page() -> Finding:

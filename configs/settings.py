@@ -139,6 +139,15 @@ class Settings(BaseSettings):
     embedding_dimension: int | None = Field(
         None, ge=1, le=8_192, description="Length of vectors to ask the remote API for; its own when unset."
     )
+    ocr: Literal["auto", "on", "off"] = Field(
+        "auto",
+        description="Whether the text of scanned pages is recognised; `auto` where the extra `ocr` is installed, `on` "
+        "has `loquent doctor` find fault where it is not.",
+    )
+    ocr_pages: int = Field(100, ge=1, le=5_000, description="Scanned pages of one file whose text is recognised.")
+    ocr_seconds: float = Field(
+        240.0, gt=0, le=3_600, description="How long recognising the text of one file may take; then it is left."
+    )
     reranker_model: str | None = Field(
         None,
         description="A folder or Hugging Face id of a sentence-transformers cross-encoder; without one, bots that ask "

@@ -38,6 +38,12 @@ class Document:
     """The address or path that it came from."""
     chunked_with: str | None
     """The fingerprint of the chunking and the model of its present chunks; None from before that was kept."""
+    notice: str | None
+    """A sentence for the user on what could not be read of it, although the rest is searchable."""
+    recognised_pages: int | None
+    """How many of its pages are pictures whose text was recognised."""
+    recognition_confidence: float | None
+    """Of these pages, from 0 to 1."""
     created_at: datetime
     updated_at: datetime
 
@@ -57,6 +63,14 @@ class Block:
 
 
 @dataclass(frozen=True, slots=True)
+class Recognition:
+    """What was read off pictures: how many pages, and how sure it is, from 0 to 1."""
+
+    pages: int
+    confidence: float
+
+
+@dataclass(frozen=True, slots=True)
 class ParsedDocument:
     text: str
     blocks: tuple[Block, ...]
@@ -66,6 +80,8 @@ class ParsedDocument:
     """What the document says of itself, by ISO 639-1 and in lower case."""
     notice: str | None = None
     """A sentence for the user on what could not be read of it, as pages that are pictures."""
+    recognition: Recognition | None = None
+    """Set where text was read off pictures."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,3 +116,7 @@ class Passage:
 
 class IngestionFailure(Exception):
     """A document that cannot be ingested; the message is a sentence for the user."""
+
+
+class PicturesOnly(IngestionFailure):
+    """All of its text stands in pictures, where it was not recognised."""

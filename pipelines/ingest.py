@@ -12,7 +12,7 @@ import ray.data
 import structlog
 from ray.data import DataContext, ExecutionOptions, ExecutionResources, TaskPoolStrategy
 
-from domain.documents import Chunk
+from domain.documents import Chunk, Recognition
 from domain.errors import AppError, StorageFull
 from domain.ids import ChatbotId, TenantId
 from pipelines.background import background_environment
@@ -196,7 +196,17 @@ def _document(item: WorkItem, sizing: IngestSizing, rows: list[Row]) -> Embedded
         )
         for row in rows
     ]
-    pages, language = int(rows[0]["pages"]), str(rows[0]["language"])
+    first = rows[0]
+    pages, recognised = int(first["pages"]), int(first["recognised"])
     vectors = np.stack([row["vector"] for row in rows])
     chunked_with = chunking_of(item, sizing).fingerprint(sizing.model)
-    return EmbeddedDocument(item, pages if pages != NO_PAGE else None, chunks, vectors, language or None, chunked_with)
+    return EmbeddedDocument(
+        item,
+        pages if pages != NO_PAGE else None,
+        chunks,
+        vectors,
+        str(first["language"]) or None,
+        chunked_with,
+        notice=str(first["notice"]) or None,
+        recognition=Recognition(recognised, float(first["confidence"])) if recognised else None,
+    )

@@ -11,7 +11,7 @@ from domain.documents import IngestionFailure, ParsedDocument
 from domain.errors import AppError, NotFound
 from pipelines.language import language_of
 from pipelines.parsed_json import dump_parsed, load_parsed
-from pipelines.parsing.sandbox import parse
+from pipelines.parsing.second_reading import parse_twice
 from pipelines.work import IngestSizing, WorkItem, chunking_of
 from storage.blobs import ORIGINAL, PARSED, BlobStore, original_key, parsed_key
 from storage.keys import DocumentKeys
@@ -42,7 +42,7 @@ def parse_and_chunk(row: Row, sizing: IngestSizing) -> list[Row]:
 
 def parsed_with_language(data: bytes, item: WorkItem, sizing: IngestSizing) -> ParsedDocument:
     """The parsed file; its language is that of its text, or what it says of itself. Raises as `parse` does."""
-    parsed = parse(data, item.name, item.media_type, sizing.limits)
+    parsed = parse_twice(data, item.name, item.media_type, sizing.limits, sizing.recognition)
     return replace(parsed, language=language_of(parsed.text) or parsed.language)
 
 
@@ -70,6 +70,9 @@ async def _chunks(index: int, item: WorkItem, sizing: IngestSizing) -> list[Row]
             "section": passage.section or "",
             "text": passage.text,
             "language": parsed.language or "",
+            "notice": parsed.notice or "",
+            "recognised": parsed.recognition.pages if parsed.recognition else 0,
+            "confidence": parsed.recognition.confidence if parsed.recognition else 0.0,
             "reason": "",
         }
         for passage in chunks
@@ -97,5 +100,6 @@ async def _kept(item: WorkItem, blobs: BlobStore, keys: DocumentKeys | None) -> 
 
 
 def _failed(index: int, reason: str) -> Row:
-    numbers = dict.fromkeys(("total", "pages", "ordinal", "start", "end", "page"), 0)
-    return {"index": index, **numbers, "section": "", "text": "", "language": "", "reason": reason}
+    numbers = dict.fromkeys(("total", "pages", "ordinal", "start", "end", "page", "recognised"), 0)
+    texts = dict.fromkeys(("section", "text", "language", "notice"), "")
+    return {"index": index, **numbers, "confidence": 0.0, **texts, "reason": reason}

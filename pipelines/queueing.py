@@ -13,7 +13,7 @@ from domain.ids import ChatbotId, JobId, TenantId
 from storage.blobs import ORIGINAL, original_key
 from storage.postgres.audit import Audit
 from storage.postgres.chatbots import Chatbots
-from storage.postgres.database import Database, tenant_tx
+from storage.postgres.database import Database, Transaction, tenant_tx
 from storage.postgres.documents import Documents
 from storage.postgres.jobs import Jobs
 from storage.postgres.outbox import Outbox
@@ -55,7 +55,8 @@ async def queue_document(
 ) -> tuple[Document, bool]:
     """The document, and whether this call queued it. The bytes are stored before the row can be seen.
 
-    Raises QuotaExceeded, NotFound, StorageFull, and JobEnded for a job that takes no more.
+    Of a content that is there already, `metadata` is merged into what is said of it. Raises QuotaExceeded, NotFound,
+    StorageFull, Unprocessable for too much metadata, and JobEnded for a job that takes no more.
     """
     # Before the transaction: making a key must not wait for one that waits for it.
     cipher = await keys_of(db, tenant_id)
@@ -76,6 +77,8 @@ async def queue_document(
             metadata,
             source,
         )
+        if not queued and metadata:
+            document = await tell_again(tx, origin, document, metadata)
         if job_id is not None:
             await Jobs(tx, tenant_id).add_document(job_id, document.id, queued=queued)
         if queued:
@@ -95,6 +98,19 @@ async def queue_document(
             target = Target("document", str(document.id))
             await Audit(tx).append(tenant_id, origin, Action.DOCUMENT_UPLOAD, target, details)
     return document, queued
+
+
+async def tell_again(tx: Transaction, origin: Origin, document: Document, metadata: Metadata) -> Document:
+    """Merge what is said anew of a document that is there, and log it. The caller holds the chatbot's row.
+
+    Raises Unprocessable for too many names.
+    """
+    document, changed = await Documents(tx).told_again(document, metadata)
+    if changed:
+        details: Details = {"chatbot_id": str(document.chatbot_id), "size": document.size, "fields": ["metadata"]}
+        target = Target("document", str(document.id))
+        await Audit(tx).append(document.tenant_id, origin, Action.DOCUMENT_UPDATE, target, details)
+    return document
 
 
 def host_of(source: str | None) -> str | None:

@@ -5,9 +5,10 @@ from dataclasses import dataclass, field
 from configs.settings import Settings
 from configs.sizing import load_sizing
 from domain.chunking_config import ChunkingConfig
-from domain.documents import Chunk
+from domain.documents import Chunk, Recognition
 from domain.ids import ChatbotId, DocumentId, TenantId
-from pipelines.parsing.limits import ParseLimits
+from pipelines.parsing.limits import ParseLimits, recognising
+from pipelines.parsing.recognition import is_installed
 from storage.models.embedding import EncoderSpec, Vectors, encoder_spec
 from storage.models.window import embedding_window
 
@@ -54,6 +55,8 @@ class IngestSizing:
     limits: ParseLimits = field(default_factory=ParseLimits)
     label_selector: dict[str, str] | None = None
     """Node labels that ingestion is bound to, on a cluster with nodes of its own for it."""
+    recognition: ParseLimits | None = None
+    """Of reading a file again whose pages are pictures; None where their text is not recognised."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,6 +70,8 @@ class EmbeddedDocument:
     language: str | None = None
     chunked_with: str | None = None
     """The fingerprint of chunking and model."""
+    notice: str | None = None
+    recognition: Recognition | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,9 +103,15 @@ def ingest_sizing(settings: Settings) -> IngestSizing:
     """The sizing of the settings' profile: a share of the one machine, or nodes of its own on a cluster."""
     place = load_sizing(settings.profile).ingest.label_selector or None
     encoder = encoder_spec(settings)
+    recognition = recognition_limits(settings)
     if settings.profile != "kubernetes":
         return IngestSizing(
-            settings.objects_url, encoder.weights, encoder, settings.embedding_model, label_selector=place
+            settings.objects_url,
+            encoder.weights,
+            encoder,
+            settings.embedding_model,
+            label_selector=place,
+            recognition=recognition,
         )
     return IngestSizing(
         settings.objects_url,
@@ -112,4 +123,12 @@ def ingest_sizing(settings: Settings) -> IngestSizing:
         parse_cpus=1.0,
         total_cpus=8.0,
         label_selector=place,
+        recognition=recognition,
     )
+
+
+def recognition_limits(settings: Settings) -> ParseLimits | None:
+    """None where the installation recognises no text: it is switched off, or the extra `ocr` is not installed."""
+    if settings.ocr == "off" or not is_installed():
+        return None
+    return recognising(ParseLimits(), settings.ocr_pages, settings.ocr_seconds)

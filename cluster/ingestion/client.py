@@ -3,7 +3,7 @@
 import asyncio
 import json
 import random
-from collections.abc import AsyncGenerator, AsyncIterator, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
 from contextlib import aclosing
 from types import TracebackType
 from typing import Any, Self
@@ -88,9 +88,11 @@ class KnowledgeClient:
                 break
         return found
 
-    async def known(self, hashes: Sequence[str], job_id: str | None) -> set[str]:
-        """Those of the hashes whose content need not be sent; the job counts them."""
-        body = {"hashes": list(hashes), "job_id": job_id}
+    async def known(
+        self, hashes: Sequence[str], job_id: str | None, told: Mapping[str, Mapping[str, object]] | None = None
+    ) -> set[str]:
+        """Those of the hashes whose content need not be sent; the job counts them, `told` is their metadata."""
+        body = {"hashes": list(hashes), "job_id": job_id, "metadata": told or {}}
         return set(checked(await self._send("POST", f"{self._path}/hashes", json=body))["known"])
 
     async def upload(

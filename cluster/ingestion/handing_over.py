@@ -93,7 +93,8 @@ class HandOver:
         """Queue what the platform does not have; `group` is empty afterwards."""
         if not group:
             return
-        known = await self._client.known([item.content.content_hash for item in group], self._job_id)
+        told = {item.content.content_hash: dict(item.metadata) for item in group if item.metadata}
+        known = await self._client.known([item.content.content_hash for item in group], self._job_id, told)
         while group:
             item = group[0]
             if item.content.content_hash in known:

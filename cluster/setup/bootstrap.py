@@ -119,9 +119,9 @@ class Bootstrap:
         self._page = root / "web" / "dist" / "index.html"
         self._log = log
 
-    def run(self, *, dev: bool) -> None:
+    def run(self, *, dev: bool, ocr: bool = False) -> None:
         """Bring the installation up to date. Raises SetupFailure with one sentence."""
-        steps = self._steps(dev=dev)
+        steps = self._steps(dev=dev, ocr=ocr or dev)
         if self._python.exists() and all(step.done() for step in steps):
             return
         self._log.parent.mkdir(parents=True, exist_ok=True)
@@ -137,7 +137,7 @@ class Bootstrap:
                     self._timed(step.title, step.work)
                     step.stamp.write()
 
-    def _steps(self, *, dev: bool) -> list[Step]:
+    def _steps(self, *, dev: bool, ocr: bool) -> list[Step]:
         def step(
             name: str, title: str, inputs: Iterable[Path], work: Callable[[], None], result: Path | None = None
         ) -> Step:
@@ -155,6 +155,9 @@ class Bootstrap:
             packages("hashed", "Installing vLLM and the models", "--require-hashes"),
             packages("runtime", "Installing the libraries"),
         ]
+        if ocr:
+            steps.append(packages("ocr-models", "Installing text recognition", "--require-hashes"))
+            steps.append(packages("ocr", "Installing what it needs"))
         if dev:
             steps.append(packages("dev", "Installing the test tools"))
         steps.append(step("project", "Installing Loquent", [self._root / "pyproject.toml"], self._install_project))
@@ -201,16 +204,8 @@ class Bootstrap:
         self._pip("project", "--no-build-isolation", "-e", self._root)
 
     def _pip(self, name: str, *arguments: str | Path) -> None:
-        pip: list[str | Path] = [
-            self._python,
-            "-I",
-            "-m",
-            "pip",
-            "--disable-pip-version-check",
-            "--no-input",
-            "install",
-        ]
-        self._call(name, [*pip, "--no-deps", "--progress-bar", "off", *arguments])
+        pip = ("-I", "-m", "pip", "--disable-pip-version-check", "--no-input", "install")
+        self._call(name, [self._python, *pip, "--no-deps", "--progress-bar", "off", *arguments])
 
     def _build_web(self) -> None:
         npm, path = self._find_node()
@@ -274,6 +269,7 @@ class Bootstrap:
 def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--dev", action="store_true", help="also what the tests and checks need")
+    parser.add_argument("--ocr", action="store_true", help="also the extra that recognises the text of scanned pages")
     parser.add_argument("--data-dir", default="", help="where setup.log goes (default: .loquent)")
     options = parser.parse_args(arguments)
     if problem := python_problem(sys.version_info[:3]):
@@ -283,7 +279,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     # An end from outside ends pip too, as Ctrl-C does.
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
-        Bootstrap(ROOT, log).run(dev=options.dev)
+        Bootstrap(ROOT, log).run(dev=options.dev, ocr=options.ocr)
     except SetupFailure as failure:
         print(f"{failure}.", file=sys.stderr)
         return 1

@@ -7,6 +7,7 @@ from uuid import UUID
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
 from deployments.gateway.models import Body
+from domain.document_filter import Metadata
 from domain.jobs import UPLOAD, Job, JobFailure, JobState
 from domain.sources import BucketSource, CrawlSource, SitemapSource, UrlSource
 from domain.text import clean_text
@@ -122,6 +123,9 @@ class JobFailurePage(BaseModel):
 class HashesBody(Body):
     hashes: list[Sha256] = Field(min_length=1, max_length=MAX_HASHES, description="SHA-256 of files, hexadecimal.")
     job_id: UUID | None = Field(None, description="A job of uploads, which counts what is known as unchanged.")
+    metadata: dict[Sha256, Metadata] = Field(
+        {}, max_length=MAX_HASHES, description="What is said of known files, by their hash; merged into what they say."
+    )
 
 
 class HashesModel(BaseModel):

@@ -28,9 +28,11 @@ from domain.audit import Action, Details, Origin, Target
 from domain.ids import ChatbotId, JobId, TenantId, new_uuid
 from domain.jobs import Job
 from domain.sealing import source_place
+from pipelines.queueing import tell_again
 from storage.postgres.audit import Audit
 from storage.postgres.chatbots import Chatbots
 from storage.postgres.database import Transaction, tenant_tx
+from storage.postgres.documents import Documents
 from storage.postgres.jobs import Jobs
 from storage.postgres.tenant_keys import keys_of
 
@@ -44,12 +46,18 @@ _EVENTS: dict[int | str, dict[str, Any]] = {
 
 
 @router.post("/knowledgebase/{chatbot_id}/hashes")
-async def known_hashes(chatbot_id: UUID, body: HashesBody, services: Services, principal: Writer) -> HashesModel:
+async def known_hashes(
+    chatbot_id: UUID, body: HashesBody, services: Services, principal: Writer, origin: CurrentOrigin
+) -> HashesModel:
     """Which files need not be sent again."""
     tenant_id, bot = principal.tenant_id, ChatbotId(chatbot_id)
     async with tenant_tx(services.db, tenant_id) as tx:
-        await Chatbots(tx).get(tenant_id, bot)
+        chatbots = Chatbots(tx)
+        await (chatbots.lock if body.metadata else chatbots.get)(tenant_id, bot)
         known = await Jobs(tx, tenant_id).add_known(bot, body.hashes, JobId(body.job_id) if body.job_id else None)
+        if told := {digest: body.metadata[digest] for digest in known if digest in body.metadata}:
+            for digest, document in (await Documents(tx).by_hashes(tenant_id, bot, list(told))).items():
+                await tell_again(tx, origin, document, told[digest])
     return HashesModel(known=known)
 
 

@@ -151,6 +151,9 @@ class DocumentModel(BaseModel):
     metadata: Metadata
     language: str | None = Field(description="ISO 639-1, of its text; null where it was not recognised.")
     source: str | None = Field(description="The address or path that it came from.")
+    notice: str | None = Field(description="What could not be read of it, although the rest is searchable.")
+    recognised_pages: int | None = Field(description="Pages that are pictures whose text was recognised (OCR).")
+    recognition_confidence: float | None = Field(description="Of these pages, from 0 to 1.")
     stale: bool = Field(description="Its chunks were made with another chunking or embedding model than the bot's now.")
     created_at: datetime
     updated_at: datetime

@@ -1,8 +1,9 @@
 """The child process that parses one file: standard input holds the bytes, standard output gets one JSON object.
 
 Run as a script by `pipelines.parsing.sandbox`, in isolated mode. The answer is one of
-`{"text", "blocks": [[start, end, page, section], ...], "pages", "language", "notice"}`, `{"read": ...}` of a
-reader, `{"failure": sentence}` and `{"crash": error name}`.
+`{"text", "blocks": [[start, end, page, section], ...], "pages", "language", "notice", "recognition": [pages,
+confidence]}`, `{"read": ...}` of a reader, `{"failure": sentence, "pictures": whether they are all of it}` and
+`{"crash": error name}`.
 """
 
 import json
@@ -41,7 +42,8 @@ def _parsing(parse: Callable[..., Any]) -> Callable[..., dict[str, object]]:
         parsed = parse(data, limits)
         blocks = [[block.start, block.end, block.page, block.section] for block in parsed.blocks]
         told = {"pages": parsed.pages, "language": parsed.language, "notice": parsed.notice}
-        return {"text": parsed.text, "blocks": blocks, **told}
+        recognition = parsed.recognition and [parsed.recognition.pages, parsed.recognition.confidence]
+        return {"text": parsed.text, "blocks": blocks, **told, "recognition": recognition}
 
     return run
 
@@ -58,7 +60,7 @@ def main(arguments: list[str]) -> int:
     os.dup2(2, 1)  # Whatever a library prints must not end up in the answer.
     sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
     try:
-        from domain.documents import IngestionFailure
+        from domain.documents import IngestionFailure, PicturesOnly
         from pipelines.parsing.limits import ParseLimits
         from pipelines.parsing.registry import PARSERS, load_parser, load_reader
 
@@ -70,7 +72,7 @@ def main(arguments: list[str]) -> int:
     try:
         answer = run(data, ParseLimits(**values))
     except IngestionFailure as failure:
-        answer = {"failure": str(failure)}
+        answer = {"failure": str(failure), "pictures": isinstance(failure, PicturesOnly)}
     except Exception as error:  # noqa: BLE001 - a parser may raise anything; the parent turns it into a sentence
         answer = {"crash": type(error).__name__}
     with os.fdopen(answer_to, "wb") as stream:

@@ -10,11 +10,12 @@ from typing import Any
 from pypdf import PdfReader
 from pypdf.errors import DependencyError, LimitReachedError, PyPdfError
 
-from domain.documents import IngestionFailure, ParsedDocument
+from domain.documents import IngestionFailure, ParsedDocument, PicturesOnly, Recognition
 from pipelines.parsing.assembly import Assembly, SectionPath, tidy
 from pipelines.parsing.limits import ParseLimits
-from pipelines.parsing.pdf_scans import scanned_pages, without_text
+from pipelines.parsing.pdf_scans import not_recognised, scanned_pages, without_text
 from pipelines.parsing.pdf_tables import Table, may_have_table, with_tables
+from pipelines.parsing.recognition import mean_confidence, recognise
 from pipelines.parsing.reflow import Reflow, usual_width
 from pipelines.parsing.rows import add_rows
 
@@ -48,15 +49,16 @@ def parse(data: bytes, limits: ParseLimits) -> ParsedDocument:
     texts = list(_page_texts(reader, limits.output_bytes))
     if not texts:
         raise IngestionFailure(EMPTY)
-    scanned = scanned_pages(reader, texts)
+    notice, recognition = _recognised(data, scanned_pages(reader, texts), texts, limits)
     bookmarks = _bookmarks(reader)
     reflow = Reflow(texts)
     assembly, sections = Assembly(), SectionPath()
     for index, lines in enumerate(_pages_with_tables(reader, texts)):
         _add_page(lines, index + 1, bookmarks.get(index, []), reflow, assembly, sections)
-    notice = without_text(scanned, len(texts)) if scanned else None
-    document = assembly.document(empty=notice or NO_TEXT, pages=len(texts), language=_language(reader))
-    return replace(document, notice=notice)
+    if notice and not assembly:
+        raise PicturesOnly(notice)
+    document = assembly.document(empty=NO_TEXT, pages=len(texts), language=_language(reader))
+    return replace(document, notice=notice, recognition=recognition)
 
 
 def _open(data: bytes) -> PdfReader:
@@ -98,6 +100,21 @@ def _page_texts(reader: PdfReader, max_characters: int) -> Iterator[str]:
         if total > max_characters:
             raise IngestionFailure(TOO_LONG)
         yield tidy(text.translate(_LIGATURES))
+
+
+def _recognised(
+    data: bytes, scanned: Sequence[int], texts: list[str], limits: ParseLimits
+) -> tuple[str | None, Recognition | None]:
+    """Put the text of scanned pages into `texts`, as far as the limits allow; what there is to say about it."""
+    if not scanned or not limits.recognise_pages:
+        return without_text(scanned, len(texts)) if scanned else None, None
+    pages = recognise(data, scanned, limits)
+    for number, page in pages.items():
+        texts[number - 1] = tidy(page.text)
+    read = [page for page in pages.values() if page.text]
+    unread = [number for number in scanned if number not in pages]
+    notice = not_recognised(unread, [number for number, page in pages.items() if not page.text], len(texts))
+    return notice, Recognition(len(read), round(mean_confidence(read), 4)) if read else None
 
 
 def _pages_with_tables(reader: PdfReader, texts: Sequence[str]) -> Iterator[list[str | Table]]:

@@ -1,4 +1,4 @@
-"""Pages of a PDF that are pictures of text, and the sentence that names them."""
+"""Pages of a PDF that are pictures of text, and the sentences that name them."""
 
 import re
 from collections.abc import Sequence
@@ -24,7 +24,29 @@ def _draws(reader: PdfReader, index: int) -> bool:
 
 
 def without_text(pages: Sequence[int], of: int) -> str:
-    """Of at least one page: "Pages 2 and 5–7 of 9 hold no text, …"."""
+    """Of at least one page, where text is not recognised: "Pages 2 and 5–7 of 9 hold no text, …"."""
+    return (
+        f"{_named(pages, of)} {'holds' if len(pages) == 1 else 'hold'} no text, as scanned pages do; recognise the "
+        "text (OCR) and upload the file again, or have the extra `ocr` installed here."
+    )
+
+
+def not_recognised(unread: Sequence[int], silent: Sequence[int], of: int) -> str | None:
+    """Where text is recognised: pages that were not reached, and pages on which nothing was found; None for neither."""
+    sentences = []
+    if unread:
+        sentences.append(
+            f"{_named(unread, of)} {'is a picture' if len(unread) == 1 else 'are pictures'} beyond what is recognised "
+            "of one file; divide it."
+        )
+    if silent:
+        one = len(silent) == 1
+        sentences.append(f"On {_named(silent, of).lower()}, {'a picture' if one else 'pictures'}, no text was found.")
+    return " ".join(sentences) or None
+
+
+def _named(pages: Sequence[int], of: int) -> str:
+    """ "Pages 2 and 5–7 of 9"."""
     ranges: list[list[int]] = []
     for page in pages:
         if ranges and page == ranges[-1][1] + 1:
@@ -36,8 +58,4 @@ def without_text(pages: Sequence[int], of: int) -> str:
     if more:
         named.append(f"{more} others")
     listed = " and ".join(filter(None, (", ".join(named[:-1]), named[-1])))
-    one = len(pages) == 1
-    return (
-        f"{'Page' if one else 'Pages'} {listed} of {of} {'holds' if one else 'hold'} no text, as scanned pages do; "
-        "recognise the text (OCR) and upload the file again."
-    )
+    return f"{'Page' if len(pages) == 1 else 'Pages'} {listed} of {of}"

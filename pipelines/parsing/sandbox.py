@@ -13,7 +13,7 @@ from typing import IO, Any
 
 import structlog
 
-from domain.documents import Block, IngestionFailure, ParsedDocument
+from domain.documents import Block, IngestionFailure, ParsedDocument, PicturesOnly, Recognition
 from pipelines.parsing.child import UNSTARTED
 from pipelines.parsing.children import fork_child
 from pipelines.parsing.limits import ParseLimits
@@ -120,7 +120,8 @@ def _told(answer: bytes, name: str, media_type: str) -> dict[str, Any]:
     """The fields of an answer that is neither a failure nor a crash."""
     fields: dict[str, Any] = json.loads(answer)
     if "failure" in fields:
-        raise IngestionFailure(str(fields["failure"])[:MAX_SENTENCE])
+        kind = PicturesOnly if fields.get("pictures") is True else IngestionFailure
+        raise kind(str(fields["failure"])[:MAX_SENTENCE])
     if "crash" in fields:
         crash = str(fields["crash"])[:80]
         log.warning("parser_crashed", document=name, media_type=media_type, error=crash)
@@ -134,7 +135,8 @@ def _document(answer: bytes, name: str, media_type: str) -> ParsedDocument:
         fields = _told(answer, name, media_type)
         blocks = tuple(Block(*row) for row in fields["blocks"])
         notice = str(fields["notice"])[:MAX_SENTENCE] if fields.get("notice") else None
-        parsed = ParsedDocument(fields["text"], blocks, fields["pages"], fields.get("language"), notice)
+        recognition = Recognition(*fields["recognition"]) if fields.get("recognition") else None
+        parsed = ParsedDocument(fields["text"], blocks, fields["pages"], fields.get("language"), notice, recognition)
         return _checked(parsed)
     except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
         log.warning("parser_answer_invalid", document=name, media_type=media_type, error=type(error).__name__)
@@ -152,6 +154,8 @@ def _checked(parsed: ParsedDocument) -> ParsedDocument:
         raise ValueError("no language code")
     text.encode("utf-8")
     (parsed.notice or "").encode("utf-8")
+    if parsed.recognition is not None:
+        _check_recognition(parsed.recognition, pages or 0)
     for block in parsed.blocks:
         if type(block.start) is not int or type(block.end) is not int:
             raise TypeError("offsets have the wrong type")
@@ -167,3 +171,11 @@ def _checked(parsed: ParsedDocument) -> ParsedDocument:
     if text[end:].strip() or not parsed.blocks:
         raise ValueError("text outside of blocks")
     return parsed
+
+
+def _check_recognition(recognition: Recognition, pages: int) -> None:
+    count, confidence = recognition.pages, recognition.confidence
+    if type(count) is not int or type(confidence) not in (int, float):
+        raise TypeError("the recognition has the wrong type")
+    if not (1 <= count <= pages and 0 <= confidence <= 1):
+        raise ValueError("the recognition is out of range")

@@ -11,8 +11,8 @@ from domain.page_address import extension_of
 from domain.sources import CrawlSource
 from domain.web_address import WebAddress
 from pipelines.parsing.registry import EXTENSIONS
+from pipelines.sources.courtesy import Pause
 from pipelines.sources.found import Found, Known, SourceFailure, SourceLimits, at_most
-from pipelines.sources.robots import Pause
 from pipelines.sources.site import Site, followed
 from pipelines.sources.web_files import WebFile
 from storage.web import SafeFetcher

@@ -12,9 +12,10 @@ from domain.sources import CrawlSource, SitemapSource
 from domain.web_address import UnsafeAddress, WebAddress, parse_address
 from pipelines.parsing.registry import HTML
 from pipelines.parsing.sandbox import read
+from pipelines.sources.courtesy import Courtesy, Pause
 from pipelines.sources.found import Found, Known, SourceFailure, SourceLimits
 from pipelines.sources.intake import Intake
-from pipelines.sources.robots import DISALLOWED, Pause, Robots
+from pipelines.sources.robots import DISALLOWED, Robots
 from pipelines.sources.web_files import WebFile, WebReader
 from storage.web import SafeFetcher
 
@@ -39,8 +40,9 @@ class Site:
         self.max_pages = spec.max_pages
         self._hosts = frozenset((self.start.host, *spec.hosts))
         self._intake = Intake(self.limits)
-        self._reader = WebReader(fetcher, self._intake, known)
-        self._robots = Robots(fetcher, pause)
+        self.courtesy = Courtesy(pause)
+        self._reader = WebReader(fetcher, self._intake, known, self.courtesy)
+        self._robots = Robots(fetcher, self.courtesy)
         self._contents: set[str] = set()
 
     def owns(self, address: WebAddress) -> bool:
@@ -55,8 +57,7 @@ class Site:
             return SourceFailure(address.url, address.url, ELSEWHERE)
         if not await self._robots.allows(address):
             return SourceFailure(address.url, address.url, DISALLOWED)
-        await self._robots.wait(address)
-        file = await self._reader.read(address.url, anew=anew)
+        file = await self._reader.read(address.url, anew=anew, delay=self._robots.delay(address))
         if not isinstance(file, WebFile) or file.address == address:
             return file
         if address == self.start:

@@ -10,8 +10,8 @@ from domain.errors import AppError
 from domain.sources import SitemapSource
 from domain.web_address import WebAddress
 from pipelines.parsing.sandbox import read
+from pipelines.sources.courtesy import Pause
 from pipelines.sources.found import Found, Known, SourceFailure, SourceLimits, at_most
-from pipelines.sources.robots import Pause
 from pipelines.sources.site import Site, followed
 from pipelines.sources.sitemap_file import MAX_BYTES
 from pipelines.sources.web_files import WebFile
@@ -83,5 +83,8 @@ class SitemapPages:
                     waiting.append(there)
 
     async def _read(self, place: WebAddress) -> bytes:
+        return await self._site.courtesy.ask(place, lambda: self._fetch(place))
+
+    async def _fetch(self, place: WebAddress) -> bytes:
         async with self._fetcher.get(place.url, MAX_BYTES, None) as fetched:
             return b"".join([piece async for piece in fetched.chunks])

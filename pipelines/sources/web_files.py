@@ -8,6 +8,7 @@ from domain.errors import AppError
 from domain.page_address import canonical
 from domain.web_address import WebAddress, parse_address
 from pipelines.sources.content import Content
+from pipelines.sources.courtesy import Courtesy
 from pipelines.sources.found import Known, MetadataValue, SourceFailure, SourceUnchanged
 from pipelines.sources.intake import Arrival, Intake
 from pipelines.sources.naming import FETCHED_TYPES, name_of
@@ -28,20 +29,41 @@ class WebFile:
 class WebReader:
     """One file at a time through the safe door; `known` is what the last run was told, by source."""
 
-    def __init__(self, fetcher: SafeFetcher, intake: Intake, known: Mapping[str, Known] | None = None) -> None:
+    def __init__(
+        self,
+        fetcher: SafeFetcher,
+        intake: Intake,
+        known: Mapping[str, Known] | None = None,
+        courtesy: Courtesy | None = None,
+    ) -> None:
         self._fetcher = fetcher
+        self._courtesy = courtesy or Courtesy()
         self._intake = intake
         self._known = known or {}
 
     async def read(
-        self, url: str, media_types: Collection[str] | None = FETCHED_TYPES, *, anew: bool = False
+        self,
+        url: str,
+        media_types: Collection[str] | None = FETCHED_TYPES,
+        *,
+        anew: bool = False,
+        delay: float = 0.0,
     ) -> WebFile | SourceFailure | SourceUnchanged:
-        """`anew` reads also what has not changed since the last run, for its links are wanted."""
-        content = Content()
+        """`anew` reads also what has not changed since the last run, for its links are wanted; `delay` is how long the
+        host wants to be left alone afterwards, in seconds."""
         try:
             address = canonical(parse_address(url))
-            known = Known() if anew else self._known.get(address.url, Known())
-            most = self._intake.most_bytes(address.target.partition("?")[0])
+            return await self._courtesy.ask(address, lambda: self._read(address, media_types, anew), delay)
+        except AppError as error:
+            return SourceFailure(url, url, error.message)
+
+    async def _read(
+        self, address: WebAddress, media_types: Collection[str] | None, anew: bool
+    ) -> WebFile | SourceUnchanged:
+        content = Content()
+        known = Known() if anew else self._known.get(address.url, Known())
+        most = self._intake.most_bytes(address.target.partition("?")[0])
+        try:
             async with self._fetcher.get(
                 address.url, most, media_types, etag=known.etag, last_modified=known.last_modified
             ) as fetched:
@@ -50,9 +72,6 @@ class WebReader:
                     return SourceUnchanged(address.url, address.url)
                 async for piece in fetched.chunks:
                     await content.write(piece)
-        except AppError as error:
-            content.close()
-            return SourceFailure(url, url, error.message)
         except BaseException:
             content.close()
             raise

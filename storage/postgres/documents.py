@@ -1,5 +1,6 @@
 """Documents of a chatbot: what tenants see of them, and the queue that ingestion works off."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
@@ -7,9 +8,9 @@ from uuid import UUID
 from psycopg.rows import DictRow
 from psycopg.types.json import Jsonb
 
-from domain.document_filter import DocumentFilter, Metadata
-from domain.documents import Document, DocumentStatus
-from domain.errors import NotFound
+from domain.document_filter import MAX_KEYS, DocumentFilter, Metadata
+from domain.documents import Document, DocumentStatus, Recognition
+from domain.errors import NotFound, Unprocessable
 from domain.ids import ChatbotId, DocumentId, TenantId, new_uuid
 from domain.knowledge import FIRST, Knowledge
 from storage.postgres.chatbots import Chatbots
@@ -143,6 +144,28 @@ class Documents:
         )
         return _found(row)
 
+    async def told_again(self, document: Document, metadata: Metadata) -> tuple[Document, bool]:
+        """What is said of a document that is there: names that come again have their new value, the others stay.
+
+        Whether that changed anything. The caller holds the chatbot's row. Raises Unprocessable for too many names.
+        """
+        merged = {**document.metadata, **metadata}
+        if merged == document.metadata:
+            return document, False
+        if len(merged) > MAX_KEYS:
+            raise Unprocessable(f"The document would have more than {MAX_KEYS} names in its metadata.")
+        changed = await self.update_details(
+            document.tenant_id, document.chatbot_id, document.id, name=None, metadata=merged
+        )
+        return changed, True
+
+    async def by_hashes(self, tenant_id: TenantId, chatbot_id: ChatbotId, hashes: Sequence[str]) -> dict[str, Document]:
+        """The bot's documents of these contents, by SHA-256."""
+        rows = await fetch_all(
+            self._tx, _SQL["by_hashes"], tenant_id=tenant_id, chatbot_id=chatbot_id, hashes=list(hashes)
+        )
+        return {row["content_hash"]: _document(row) for row in rows}
+
     async def count(self, tenant_id: TenantId, chatbot_id: ChatbotId) -> int:
         row = await fetch_one(self._tx, _SQL["count"], tenant_id=tenant_id, chatbot_id=chatbot_id)
         return int(row["documents"]) if row else 0
@@ -174,6 +197,8 @@ class Documents:
         *,
         language: str | None = None,
         chunked_with: str | None = None,
+        notice: str | None = None,
+        recognition: Recognition | None = None,
     ) -> str | None:
         """Its present name; None when the document is not in work any more: it was deleted."""
         row = await fetch_one(
@@ -185,6 +210,9 @@ class Documents:
             chunks=chunks,
             language=language,
             chunked_with=chunked_with,
+            notice=notice,
+            recognised_pages=recognition.pages if recognition else None,
+            recognition_confidence=recognition.confidence if recognition else None,
         )
         return None if row is None else str(row["name"])
 

@@ -9,7 +9,7 @@ from psycopg.types.json import Jsonb
 
 from domain.erasure import Counts, Erasure, ErasureKind, ErasureState, Related, Step
 from domain.errors import NotFound
-from domain.ids import ChatbotId, TenantId, new_uuid
+from domain.ids import ChatbotId, DocumentId, TenantId, new_uuid
 from storage.postgres.database import Transaction, execute, fetch_all, fetch_one
 from storage.postgres.queries import load
 
@@ -77,6 +77,11 @@ class Erasures:
     async def due(self, limit: int) -> list[Erasure]:
         """What is to be worked on now, the longest waiting first; needs a system transaction."""
         return [_erasure(row) for row in await fetch_all(self._tx, _SQL["due"], limit=limit)]
+
+    async def documents_waiting(self, tenant_id: TenantId, chatbot_id: ChatbotId) -> set[DocumentId]:
+        """Documents of the bot that are to be erased, and whose chunks have not been removed yet."""
+        rows = await fetch_all(self._tx, _SQL["documents_waiting"], tenant_id=tenant_id, chatbot_id=chatbot_id)
+        return {DocumentId(row["id"]) for row in rows}
 
     async def start(self, erasure: Erasure) -> bool:
         """False when it was taken back."""

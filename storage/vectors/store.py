@@ -1,7 +1,7 @@
 """VectorStore: whole documents in and out of a chatbot's LanceDB tables, and their indexes."""
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
@@ -86,12 +86,12 @@ class VectorStore:
         dimension = documents[0].vectors.shape[1]
         if dimension != (self._dimension or dimension):
             raise ValueError(f"vectors must have {self._dimension} numbers, not {dimension}")
-        theirs = ", ".join(f"'{opaque(one.document_id)}'" for one in documents)
+        theirs = _of(one.document_id for one in documents)
         async with self._lock(key):
             table = await self._open_or_create(key, dimension)
             # Delete and insert as one merge, for they would be two versions otherwise.
             merge = table.merge_insert(["document_id", "ordinal"]).when_matched_update_all()
-            merge = merge.when_not_matched_insert_all().when_not_matched_by_source_delete(f"document_id in ({theirs})")
+            merge = merge.when_not_matched_insert_all().when_not_matched_by_source_delete(theirs)
             await merge.execute(rows)
 
     async def rename_document(
@@ -105,13 +105,15 @@ class VectorStore:
                 if table is not None:
                     await table.update({"document_name": name}, where=where)
 
-    async def remove_document(self, tenant_id: TenantId, chatbot_id: ChatbotId, document_id: DocumentId) -> None:
-        """Remove every chunk of the document from every generation; one that is not there is no error."""
-        where = f"document_id = '{opaque(document_id)}'"
+    async def remove_document(self, tenant_id: TenantId, chatbot_id: ChatbotId, *document_ids: DocumentId) -> None:
+        """Remove every chunk of these documents, one at least, from every generation in one commit; one that is not
+        there is no error."""
+        where = _of(document_ids)
         for key in await self._tables.of_bot(tenant_id, chatbot_id):
             async with self._lock(key):
                 table = await self._open(key)
-                if table is not None:
+                # A deletion of nothing would be a write as well, for which a full disk has no room.
+                if table is not None and await table.count_rows(where):
                     await table.delete(where)
 
     async def remove_chatbot(self, tenant_id: TenantId, chatbot_id: ChatbotId) -> None:
@@ -283,6 +285,12 @@ class _Given:
 
     async def embed(self, texts: Sequence[str]) -> list[list[float]]:
         return [self.vector for _ in texts]
+
+
+def _of(document_ids: Iterable[DocumentId]) -> str:
+    """The filter for chunks of these documents, at least one. Raises ValueError for what is no id."""
+    listed = ", ".join(f"'{opaque(one)}'" for one in document_ids)
+    return f"document_id in ({listed})"
 
 
 def _text_index() -> FTS:

@@ -6,6 +6,8 @@ import ssl
 from collections.abc import AsyncGenerator, AsyncIterator, Collection, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
 
 import httpx
 
@@ -20,6 +22,7 @@ CONNECT_SECONDS = 5.0
 TOTAL_SECONDS = 30.0
 MAX_HEADER = 500
 _PRINTABLE = re.compile(r"[\x20-\x7e]+")
+_BUSY = frozenset((429, 503))
 _REDIRECTS = frozenset((301, 302, 303, 307, 308))
 AGENT = "Loquent"
 """How robots.txt may call us."""
@@ -34,6 +37,8 @@ class FetchFailed(Unprocessable):
     code, default = "fetch_failed", "The address could not be read."
     answered: int | None = None
     """The status of an answer that was none of the wanted ones."""
+    retry_after: float | None = None
+    """Seconds until a busy server (429, 503) wants to be asked again, where it says so."""
 
 
 @dataclass(frozen=True)
@@ -125,6 +130,8 @@ class SafeFetcher:
         if answer.status_code != httpx.codes.OK:
             failure = FetchFailed(f"The address answered with status {answer.status_code}.")
             failure.answered = answer.status_code
+            if answer.status_code in _BUSY:
+                failure.retry_after = _seconds(answer.headers.get("retry-after", ""))
             raise failure
         if answer.headers.get("content-encoding", "identity").strip().lower() not in ("", "identity"):
             raise FetchFailed("The address answers in a compressed form that was not asked for.")
@@ -144,6 +151,20 @@ class SafeFetcher:
             told.get("last-modified"),
             ", ".join(answer.headers.get_list("x-robots-tag"))[:MAX_HEADER],
         )
+
+
+def _seconds(retry_after: str) -> float | None:
+    """Of a `Retry-After` (RFC 9110, 10.2.3), a number or a date; a time that has passed is 0."""
+    text = retry_after.strip()[:MAX_HEADER]
+    if text.isascii() and text.isdigit():
+        return float(text[:12])
+    try:
+        there = parsedate_to_datetime(text)
+    except (ValueError, OverflowError):
+        return None
+    if there.tzinfo is None:
+        return None
+    return max(0.0, (there - datetime.now(UTC)).total_seconds())
 
 
 async def _bounded(answer: httpx.Response, max_bytes: int) -> AsyncIterator[bytes]:

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from domain.sources import CrawlSource
-from pipelines.sources import robots, site
+from pipelines.sources import courtesy, robots, site
 from pipelines.sources.crawl import Crawl
 from pipelines.sources.opening import open_source
 from storage.web import FetchFailed
@@ -197,3 +197,76 @@ async def test_the_door_says_what_was_answered(web: Web) -> None:
         async with local_fetcher().get(f"{web.base}/x", 10, None):
             pass
     assert caught.value.answered == 503
+
+
+def busy(status: str, headers: dict[str, Any], then: bytes) -> list[bytes]:
+    """What a busy server answers, one after the other."""
+    return [response(status=status, **headers), then]
+
+
+class Counting(dict[str, Any]):
+    """Pages that answer otherwise with each request: lists of answers, of which the last one stays."""
+
+    def get(self, path: str, default: Any = None) -> Any:
+        found = super().get(path, default)
+        if isinstance(found, list):
+            return found.pop(0) if len(found) > 1 else found[0]
+        return found
+
+
+@pytest.mark.parametrize(
+    ("status", "headers", "waits"),
+    [
+        ("503 Busy", {"retry_after": "7"}, [7]),
+        ("429 Too Many Requests", {"retry_after": "7"}, [7]),
+        ("429 Too Many Requests", {}, [courtesy.USUAL]),
+        ("503 Busy", {"retry_after": "Mon, 01 Jan 2024 00:00:00 GMT"}, []),
+    ],
+)
+async def test_a_busy_host_is_asked_again_when_it_says(
+    web: Web, status: str, headers: dict[str, str], waits: list[float]
+) -> None:
+    web.page("/", "/a")
+    web.page("/a")
+    web.server.pages = Counting(web.server.pages)
+    web.server.pages["/a"] = busy(status, headers, web.server.pages["/a"])
+    web.server.pages["/robots.txt"] = busy(status, headers, response(b"User-agent: *\nAllow: /"))
+    pauses: list[float] = []
+
+    async def note(seconds: float) -> None:
+        pauses.append(seconds)
+
+    found = await read(Crawl(CrawlSource(url=web.base, depth=1), local_fetcher(), pause=note))
+    assert set(found.items) == {f"{web.base}/", f"{web.base}/a"}
+    assert found.failures == {}
+    # The clock does not move in the pauses of this test, so that all that follows a wait waits as long.
+    assert [round(pause) for pause in pauses if pause > 0.5][:1] == waits
+    assert web.asked().count("/a") == web.asked().count("/robots.txt") == 2
+
+
+async def test_a_host_that_is_always_busy_is_left_and_one_that_asks_for_an_hour_not_asked_again(web: Web) -> None:
+    web.page("/", "/a", "/b", "/c")
+    web.page("/c")
+    web.server.pages["/a"] = response(status="503 Busy", retry_after="1")
+    web.server.pages["/b"] = response(status="503 Busy", retry_after="3600")
+
+    async def at_once(_seconds: float) -> None:
+        pass
+
+    found = await read(Crawl(CrawlSource(url=web.base, depth=1), local_fetcher(), pause=at_once))
+    assert {key.removeprefix(web.base): reason for key, reason in found.failures.items()} == {
+        "/a": "The address answered with status 503.",
+        "/b": "The address answered with status 503.",
+        "/c": courtesy.LEFT_ALONE,
+    }
+    assert [web.asked().count(path) for path in ("/a", "/b", "/c")] == [courtesy.ATTEMPTS, 1, 0]
+
+
+@pytest.mark.parametrize("said", ["", "soon", "-5", "1e9", "Mon, 99 Foo 2024", "٣"])
+async def test_a_retry_after_that_says_nothing_is_none(web: Web, said: str) -> None:
+    head = response(status="503 Busy", x="y").decode("latin-1").replace("x: y", "retry-after: ?")
+    web.server.pages["/x"] = head.encode().replace(b"?", said.encode())
+    with pytest.raises(FetchFailed) as caught:
+        async with local_fetcher().get(f"{web.base}/x", 10, None):
+            pass
+    assert caught.value.retry_after is None

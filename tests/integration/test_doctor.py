@@ -26,7 +26,7 @@ def find(name: str, settings: Settings) -> Finding:
 
 def test_every_check_says_what_it_found_and_what_to_do(settings: Settings) -> None:
     findings = examine(settings)
-    assert len({finding.name for finding in findings}) == len(findings) == 10
+    assert len({finding.name for finding in findings}) == len(findings) == 11
     for finding in findings:
         assert finding.detail
         assert finding.ok or finding.remedy.strip()

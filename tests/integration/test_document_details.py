@@ -1,6 +1,7 @@
 """Metadata, source and language of documents: given with an upload, changed, filtered by, and bounded."""
 
 import json
+from hashlib import sha256
 from typing import Any
 
 import pytest
@@ -60,6 +61,26 @@ async def test_an_upload_says_what_its_files_are_and_a_list_is_filtered_by_it(ri
     ]
     for query, expected in cases:
         assert await names(tenant, bot, **query) == expected, query
+
+
+async def test_what_is_said_with_the_same_content_again_is_merged_in(rig: GatewayRig) -> None:
+    tenant = await rig.register()
+    bot = await tenant.new_bot()
+    first = await upload(tenant, bot, "a.txt", metadata={"team": "sales", "year": 2025})
+    again = await upload(tenant, bot, "a.txt", metadata={"year": 2026, "public": True})
+    assert again["id"] == first["id"]
+    assert again["metadata"] == {"team": "sales", "year": 2026, "public": True}
+    assert (await upload(tenant, bot, "a.txt"))["metadata"] == again["metadata"]
+    assert await names(tenant, bot, metadata='{"year": 2026}') == ["a.txt"]
+    digest = sha256(b"a.txt").hexdigest()
+    told = {digest: {"team": "legal"}, "0" * 64: {"team": "nobody"}}
+    path = f"/knowledgebase/{bot}/hashes"
+    assert (await tenant.post(path, json={"hashes": [digest], "metadata": told})).json() == {"known": [digest]}
+    assert await names(tenant, bot, metadata='{"team": "legal", "year": 2026}') == ["a.txt"]
+    many = {"hashes": [digest], "metadata": {digest: {f"n{number}": number for number in range(20)}}}
+    assert (await tenant.post(path, json=many)).json()["error"]["message"].startswith("The document would have more")
+    log = (await tenant.get("/audit")).json()["items"]
+    assert [item["details"]["fields"] for item in log if item["action"] == "document.update"] == [["metadata"]] * 2
 
 
 @pytest.mark.parametrize(

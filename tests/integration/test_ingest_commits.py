@@ -8,6 +8,7 @@ from uuid import uuid4
 import numpy as np
 import pytest
 
+from domain.documents import Recognition
 from domain.ids import ChatbotId, DocumentId, TenantId
 from pipelines import ingest as pipeline
 from pipelines.embed_stage import EmbedPool
@@ -57,6 +58,9 @@ def row(index: int, ordinal: int = 0, total: int = 1) -> dict[str, Any]:
         "page": 0,
         "section": "",
         "language": "",
+        "notice": "Page 2 holds no text." if total > 1 else "",
+        "recognised": total if total > 1 else 0,
+        "confidence": 0.5,
         "text": f"chunk {ordinal}",
         "reason": reason,
         "vector": vector,
@@ -87,6 +91,9 @@ async def test_documents_of_a_bot_that_end_together_are_one_commit(
     assert sorted(store.commits) == [1, 1, 2]
     assert {one.item for one in results if isinstance(one, EmbeddedDocument)} == set(items[:4])
     assert [one.reason for one in results if isinstance(one, FailedDocument)] == ["The file is empty."]
+    told = {one.item: (one.notice, one.recognition) for one in results if isinstance(one, EmbeddedDocument)}
+    assert told[items[0]] == (None, None)
+    assert told[items[1]] == ("Page 2 holds no text.", Recognition(2, 0.5))
     found = [await store.count(TENANT, one.chatbot_id, one.document_id) for one in items]
     assert found == [1, 2, 1, 2, 0]
 

@@ -14,6 +14,7 @@ FREE = {
     ("PromptPreviewBody", "config"),
     ("PromptPreviewBody", "attributes"),
     ("DocumentChange", "metadata"),
+    ("HashesBody", "metadata"),
 }
 FREE_PATHS = {"/chatbots/{chatbot_id}/config", "/chatbots/{chatbot_id}/draft"}
 """Free by their schema: the route checks them against the configuration's own model, below. Metadata is free."""

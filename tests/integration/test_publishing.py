@@ -15,6 +15,7 @@ from tests.fixtures.stored_turns import tenant_id_of
 from tests.integration.test_evaluations import KING, PRICE, SCRIPT
 from tests.integration.test_permission_matrix import person
 from tests.integration.test_question_sets import new_set
+from tests.integration.test_reembedding_api import built
 
 BAD = {"retrieval": {"top_k": 1}}
 """With it the scripted retriever does not offer the right passage any more."""
@@ -175,6 +176,15 @@ async def test_other_questions_or_documents_make_an_evaluation_old(rig: GatewayR
     third = await publish(chat)
     assert third.status_code == 202
     assert third.json()["draft_evaluation"]["id"] != second.json()["draft_evaluation"]["id"]
+    await work_off(rig, chat)
+    generations = f"/knowledgebase/{chat.bot}/reembed"
+    assert (await chat.tenant.post(generations, json={})).status_code == 202
+    await built(rig, chat.tenant, chat.bot)
+    assert (await chat.tenant.post(f"{generations}/1/switch")).status_code == 200
+    await draft(chat)
+    fourth = await publish(chat)
+    assert fourth.status_code == 202, "the same documents, embedded again"
+    assert fourth.json()["live_evaluation"]["id"] != third.json()["live_evaluation"]["id"]
 
 
 async def test_force_is_for_who_keeps_the_gate_and_is_recorded(rig: GatewayRig, chat: Chat) -> None:

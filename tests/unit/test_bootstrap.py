@@ -116,7 +116,7 @@ class Recorded(Bootstrap):
 def source(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setattr(bootstrap, "NEEDED_GIB", 0)
     (tmp_path / "requirements").mkdir()
-    for name in ("torch", "hashed", "runtime", "dev"):
+    for name in ("torch", "hashed", "runtime", "ocr-models", "ocr", "dev"):
         (tmp_path / "requirements" / f"{name}.txt").write_text(f"{name}==1\n")
     (tmp_path / "pyproject.toml").write_text("[project]\n")
     (tmp_path / "web").mkdir()
@@ -124,17 +124,18 @@ def source(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
-def calls_of(source: Path, *, dev: bool = False) -> list[str]:
+def calls_of(source: Path, *, dev: bool = False, ocr: bool = False) -> list[str]:
     run = Recorded(source)
-    run.run(dev=dev)
+    run.run(dev=dev, ocr=ocr)
     return run.calls
 
 
 def test_the_second_run_does_nothing_and_test_tools_come_on_top(source: Path) -> None:
     assert calls_of(source) == ["venv", "torch", "hashed", "runtime", "project", "web", "web"]
     assert calls_of(source) == []
+    assert calls_of(source, ocr=True) == ["ocr-models", "ocr"]
     assert calls_of(source, dev=True) == ["dev"]
-    assert calls_of(source, dev=True) == []
+    assert calls_of(source, dev=True, ocr=True) == []
 
 
 def test_only_what_changed_is_done_again(source: Path) -> None:

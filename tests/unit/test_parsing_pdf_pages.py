@@ -1,9 +1,6 @@
 """PDF: tables as rows, pages that are pictures, and what the document says of its language."""
 
-from io import BytesIO
-
 import pytest
-from pypdf import PdfWriter
 
 from pipelines.parsing import pdf, pdf_tables
 from pipelines.parsing.limits import ParseLimits
@@ -24,14 +21,6 @@ def blocks(data: bytes) -> list[str]:
     parsed = pdf.parse(data, ParseLimits())
     assert {block.page for block in parsed.blocks} == {1}
     return [parsed.text[block.start : block.end] for block in parsed.blocks]
-
-
-def joined(*parts: bytes) -> bytes:
-    out, writer = BytesIO(), PdfWriter()
-    for part in parts:
-        writer.append(BytesIO(part))
-    writer.write(out)
-    return out.getvalue()
 
 
 def test_the_rows_of_a_table_name_their_columns() -> None:
@@ -85,7 +74,9 @@ def test_looking_for_tables_costs_nothing_when_it_fails(monkeypatch: pytest.Monk
 
 
 def test_pages_that_are_pictures_are_named() -> None:
-    parsed = pdf.parse(joined(files.pdf(["Text.", ""]), files.image_only_pdf(2), files.pdf(["More."])), ParseLimits())
+    parsed = pdf.parse(
+        files.joined_pdf(files.pdf(["Text.", ""]), files.image_only_pdf(2), files.pdf(["More."])), ParseLimits()
+    )
     assert [block.page for block in parsed.blocks] == [1, 5]
     assert parsed.notice == without_text([3, 4], 5)
     assert parsed.notice.startswith("Pages 3–4 of 5 hold no text")

@@ -11,24 +11,35 @@ set status = 'queued', reason = null, attempts = 0, name = excluded.name, media_
     updated_at = now()
 where documents.status = 'failed'
 returning tenant_id, chatbot_id, id, name, media_type, size, content_hash, status, reason, pages, chunks,
-          sealed_version, metadata, language, source, chunked_with, created_at, updated_at;
+          sealed_version, metadata, language, source, chunked_with, notice, recognised_pages,
+       recognition_confidence, created_at, updated_at;
 
 -- name: get_by_hash
 select tenant_id, chatbot_id, id, name, media_type, size, content_hash, status, reason, pages, chunks,
-       sealed_version, metadata, language, source, chunked_with, created_at, updated_at
+       sealed_version, metadata, language, source, chunked_with, notice, recognised_pages,
+       recognition_confidence, created_at, updated_at
 from documents
 where tenant_id = %(tenant_id)s and chatbot_id = %(chatbot_id)s and content_hash = %(content_hash)s;
 
+-- name: by_hashes
+select tenant_id, chatbot_id, id, name, media_type, size, content_hash, status, reason, pages, chunks,
+       sealed_version, metadata, language, source, chunked_with, notice, recognised_pages,
+       recognition_confidence, created_at, updated_at
+from documents
+where tenant_id = %(tenant_id)s and chatbot_id = %(chatbot_id)s and content_hash = any(%(hashes)s::text[]);
+
 -- name: get
 select tenant_id, chatbot_id, id, name, media_type, size, content_hash, status, reason, pages, chunks,
-       sealed_version, metadata, language, source, chunked_with, created_at, updated_at
+       sealed_version, metadata, language, source, chunked_with, notice, recognised_pages,
+       recognition_confidence, created_at, updated_at
 from documents
 where tenant_id = %(tenant_id)s and chatbot_id = %(chatbot_id)s and id = %(id)s;
 
 -- name: list
 -- Newest first, after the cursor. A metadata value that is missing is null, which no wanted value equals.
 select tenant_id, chatbot_id, id, name, media_type, size, content_hash, status, reason, pages, chunks,
-       sealed_version, metadata, language, source, chunked_with, created_at, updated_at
+       sealed_version, metadata, language, source, chunked_with, notice, recognised_pages,
+       recognition_confidence, created_at, updated_at
 from documents
 where tenant_id = %(tenant_id)s and chatbot_id = %(chatbot_id)s
   and (%(before)s::uuid is null or id < %(before)s::uuid)
@@ -65,7 +76,8 @@ update documents
 set name = coalesce(%(name)s::text, name), metadata = coalesce(%(metadata)s::jsonb, metadata), updated_at = now()
 where tenant_id = %(tenant_id)s and chatbot_id = %(chatbot_id)s and id = %(id)s
 returning tenant_id, chatbot_id, id, name, media_type, size, content_hash, status, reason, pages, chunks,
-          sealed_version, metadata, language, source, chunked_with, created_at, updated_at;
+          sealed_version, metadata, language, source, chunked_with, notice, recognised_pages,
+       recognition_confidence, created_at, updated_at;
 
 -- name: count
 select count(*) as documents from documents where tenant_id = %(tenant_id)s and chatbot_id = %(chatbot_id)s;
@@ -74,7 +86,8 @@ select count(*) as documents from documents where tenant_id = %(tenant_id)s and 
 delete from documents
 where tenant_id = %(tenant_id)s and chatbot_id = %(chatbot_id)s and id = %(id)s
 returning tenant_id, chatbot_id, id, name, media_type, size, content_hash, status, reason, pages, chunks,
-          sealed_version, metadata, language, source, chunked_with, created_at, updated_at;
+          sealed_version, metadata, language, source, chunked_with, notice, recognised_pages,
+       recognition_confidence, created_at, updated_at;
 
 -- name: claim_batch
 -- Tenants take turns: a document's turn is its place in its tenant's queue behind what that tenant has in work; what was
@@ -106,8 +119,8 @@ join chatbots c on c.tenant_id = p.tenant_id and c.id = p.chatbot_id
 left join chatbot_configs v on v.tenant_id = c.tenant_id and v.chatbot_id = c.id and v.version = c.version
 where d.tenant_id = p.tenant_id and d.id = p.id
 returning d.tenant_id, d.chatbot_id, d.id, d.name, d.media_type, d.size, d.content_hash, d.status, d.reason, d.pages,
-          d.chunks, d.sealed_version, d.metadata, d.language, d.source, d.chunked_with, d.created_at, d.updated_at,
-          d.attempts, (v.config -> 'chunking')::text as chunking, c.knowledge_generation,
+          d.chunks, d.sealed_version, d.metadata, d.language, d.source, d.chunked_with, d.notice, d.recognised_pages,
+          d.recognition_confidence, d.created_at, d.updated_at, d.attempts, (v.config -> 'chunking')::text as chunking, c.knowledge_generation,
           c.knowledge_model;
 
 -- name: mark_ready
@@ -115,7 +128,8 @@ returning d.tenant_id, d.chatbot_id, d.id, d.name, d.media_type, d.size, d.conte
 with ready as (
     update documents
     set status = 'ready', reason = null, pages = %(pages)s, chunks = %(chunks)s, language = %(language)s,
-        chunked_with = %(chunked_with)s, updated_at = now()
+        chunked_with = %(chunked_with)s, notice = %(notice)s, recognised_pages = %(recognised_pages)s,
+        recognition_confidence = %(recognition_confidence)s, updated_at = now()
     where tenant_id = %(tenant_id)s and id = %(id)s and status = 'processing'
     returning tenant_id, chatbot_id, name
 ), changed as (
@@ -127,7 +141,8 @@ select name from ready;
 
 -- name: mark_failed
 update documents
-set status = 'failed', reason = %(reason)s, pages = null, chunks = null, updated_at = now()
+set status = 'failed', reason = %(reason)s, pages = null, chunks = null, notice = null, recognised_pages = null,
+    recognition_confidence = null, updated_at = now()
 where tenant_id = %(tenant_id)s and id = %(id)s and status = 'processing'
 returning id;
 
@@ -139,7 +154,8 @@ returning id;
 -- name: orphans
 -- In work without a worker: what a supervisor that died had claimed.
 select tenant_id, chatbot_id, id, name, media_type, size, content_hash, status, reason, pages, chunks,
-       sealed_version, metadata, language, source, chunked_with, created_at, updated_at, attempts
+       sealed_version, metadata, language, source, chunked_with, notice, recognised_pages,
+       recognition_confidence, created_at, updated_at, attempts
 from documents
 where status = 'processing'
 order by id

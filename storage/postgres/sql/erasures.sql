@@ -37,6 +37,13 @@ where state in ('requested', 'running') and next_try_at <= now()
 order by next_try_at, id
 limit %(limit)s;
 
+-- name: documents_waiting
+-- Documents of a bot that are to be erased, and whose chunks have not been removed yet.
+select distinct document::uuid as id
+from erasures e, jsonb_array_elements_text(e.related -> 'documents') document
+where e.tenant_id = %(tenant_id)s and e.chatbot_id = %(chatbot_id)s and e.kind = 'document'
+  and e.state in ('requested', 'running') and e.not_before <= now() and not 'vectors' = any(e.steps);
+
 -- name: start
 update erasures set state = 'running', started_at = coalesce(started_at, now())
 where tenant_id = %(tenant_id)s and id = %(id)s and state in ('requested', 'running');

@@ -8,8 +8,11 @@ values (%(tenant_id)s, %(id)s, %(chatbot_id)s, %(question_set_id)s, %(revision)s
 select count(*) as total from evaluations where tenant_id = %(tenant_id)s and state in ('requested', 'running');
 
 -- name: knowledge
--- Differs when a document came, went or was ingested anew.
-select count(*) || '.' || coalesce(sum(chunks), 0) || '.'
+-- Differs when a document came, went or was ingested anew, and when another generation of them answers. Of the first
+-- generation it says nothing, as before there were others.
+select coalesce((select 'g' || knowledge_generation || '.' from chatbots
+                 where tenant_id = %(tenant_id)s and id = %(chatbot_id)s and knowledge_generation > 0), '')
+       || count(*) || '.' || coalesce(sum(chunks), 0) || '.'
        || coalesce(max(extract(epoch from updated_at) * 1000000)::bigint, 0) as state
 from documents
 where tenant_id = %(tenant_id)s and chatbot_id = %(chatbot_id)s and status = 'ready';

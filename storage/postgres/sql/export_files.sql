@@ -121,7 +121,7 @@ from evaluation_results where tenant_id = %(tenant_id)s order by evaluation_id, 
 
 -- name: tenant_documents
 select id, chatbot_id, name, media_type, size, content_hash, status, reason, pages, chunks, sealed_version,
-       metadata, language, source, chunked_with, created_at, updated_at
+       metadata, language, source, chunked_with, notice, recognised_pages, recognition_confidence, created_at, updated_at
 from documents where tenant_id = %(tenant_id)s order by id
 
 -- name: tenant_ingestion_jobs

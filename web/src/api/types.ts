@@ -119,6 +119,12 @@ export interface KnowledgeDocument {
   language: string | null;
   /** The address or path that it came from. */
   source: string | null;
+  /** What could not be read of it, although the rest is searchable. */
+  notice: string | null;
+  /** Pages that are pictures whose text was recognised. */
+  recognised_pages: number | null;
+  /** Of these pages, from 0 to 1. */
+  recognition_confidence: number | null;
   /** Its chunks were made with another chunking or model than the bot's now. */
   stale: boolean;
   created_at: string;

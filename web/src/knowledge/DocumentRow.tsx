@@ -7,7 +7,7 @@ import { useMutation, useQueryClient } from "@tanstack/react-query";
 import { showError, useServices } from "../api/services";
 import type { Chatbot, KnowledgeDocument } from "../api/types";
 import { DocumentDrawer } from "./DocumentDrawer";
-import { details } from "./preview";
+import { details, recognised } from "./preview";
 
 const COLOURS = { queued: "gray", processing: "blue", ready: "pine", failed: "red" } as const;
 const WORDS = { queued: "Queued", processing: "Processing", ready: "Ready", failed: "Failed" } as const;
@@ -96,6 +96,16 @@ export function DocumentRow({ bot, document }: { bot: Chatbot; document: Knowled
       {document.status === "failed" && (
         <Text size="xs" c="red" mt={4}>
           {document.reason ?? "The document could not be read."}
+        </Text>
+      )}
+      {document.status === "ready" && document.recognised_pages !== null && (
+        <Text size="xs" c="dimmed" mt={4} data-testid="document-recognised">
+          {recognised(document.recognised_pages, document.recognition_confidence ?? 0)}
+        </Text>
+      )}
+      {document.status === "ready" && document.notice && (
+        <Text size="xs" mt={4} data-testid="document-notice">
+          {document.notice}
         </Text>
       )}
       <DocumentDrawer bot={bot} document={document} opened={looking} onClose={look.close} />

@@ -1,7 +1,7 @@
 import { describe, expect, it } from "vitest";
 
 import type { ChunkPreview, DocumentText, KnowledgeDocument, PreviewedChunk } from "../api/types";
-import { bars, details, matching, pagesOf, parts } from "./preview";
+import { bars, details, recognised, matching, pagesOf, parts } from "./preview";
 
 const DOCUMENT: KnowledgeDocument = {
   id: "d",
@@ -15,6 +15,9 @@ const DOCUMENT: KnowledgeDocument = {
   metadata: { team: "Sales", year: 2026 },
   language: "de",
   source: "https://shop.example/prices",
+  notice: null,
+  recognised_pages: null,
+  recognition_confidence: null,
   stale: false,
   created_at: "2026-01-01T00:00:00Z",
   updated_at: "2026-01-01T00:00:00Z",
@@ -85,6 +88,11 @@ describe("a document in the list", () => {
   it("says its size, pages, passages and language", () => {
     expect(details(DOCUMENT)).toMatch(/^2 KB · 1 page · 12 passages · .+/);
     expect(details({ ...DOCUMENT, pages: null, chunks: null, language: null })).toBe("2 KB");
+  });
+
+  it("says what was read off pictures, and never more than there is", () => {
+    expect(recognised(1, 0.9876)).toBe("Text of 1 scanned page recognised, 98 % sure.");
+    expect(recognised(1200, 0.5)).toBe("Text of 1,200 scanned pages recognised, 50 % sure.");
   });
 
   it("is found by its name, source and metadata", () => {

@@ -58,6 +58,11 @@ export function details(item: KnowledgeDocument): string {
   return found.join(" · ");
 }
 
+/** What was read off pictures of a document's pages; `confidence` is from 0 to 1. */
+export function recognised(pages: number, confidence: number): string {
+  return `Text of ${counted(pages, "scanned page", "scanned pages")} recognised, ${Math.floor(confidence * 100)} % sure.`;
+}
+
 /** Documents whose name, source or metadata hold every word, in any case. */
 export function matching(documents: KnowledgeDocument[], wanted: string): KnowledgeDocument[] {
   const words = wanted.toLowerCase().split(/\s+/).filter(Boolean);
