@@ -19,11 +19,10 @@ import uvloop
 from benchmarks.chat_cost import SHOWN_MS, settle
 from benchmarks.chat_load import WORD
 from benchmarks.installation import SHORT_TOKENS, Bench
+from benchmarks.population import OPEN
 from benchmarks.processes import CpuMeter, cpu_by_title, tree
 from benchmarks.raw_relay import serving
 from cluster.embedded.process import free_port
-from domain.chatbot import ChatbotConfig
-from domain.retrieval.configuration import Grounding, RetrievalConfig
 
 BOTS, EACH, WARM_EACH = 8, 40, 5
 AT_ONCE = 4
@@ -38,8 +37,7 @@ def measure(bench: Bench) -> dict[str, Any]:
 
 
 async def _measure(bench: Bench, raw_url: str, raw: Callable[[], list[psutil.Process]]) -> dict[str, Any]:
-    config = ChatbotConfig(model="short", max_tokens=4096, retrieval=RetrievalConfig(grounding=Grounding.OPEN))
-    seats = bench.population.bots(BOTS, config)
+    seats = bench.population.bots(BOTS, OPEN.model_copy(update={"model": "short", "max_tokens": 4096}))
     count = BOTS * EACH
     async with aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=60)) as http:
         ours = [_Place(http, bench.platform.url, str(seat.chatbot_id), seat.token) for seat in seats]

@@ -19,6 +19,9 @@ from tests.fixtures.platform import Platform
 PLAN = "pro"
 """Of the tenants: room for every stream of a measurement, on hosts that tenants share."""
 
+OPEN = ChatbotConfig(retrieval=RetrievalConfig(grounding=Grounding.OPEN))
+"""Answers without documents, from the model alone."""
+
 
 @dataclass(frozen=True, slots=True)
 class Seat:
@@ -53,15 +56,15 @@ class Population:
         self._write("insert into tenants (id, name, plan) select unnest(%s::uuid[]), 'bench', %s", ids, plan)
         return [TenantId(id_) for id_ in ids]
 
-    def seats(self, tenants: Sequence[TenantId], each: int, model: str, max_tokens: int = 4096) -> list[Seat]:
+    def seats(
+        self, tenants: Sequence[TenantId], each: int, model: str, max_tokens: int = 4096, config: ChatbotConfig = OPEN
+    ) -> list[Seat]:
         """A new bot for every tenant and `each` sessions of it; the tenants alternate.
 
         The bots have no documents and answer from the model alone.
         """
-        config = ChatbotConfig(
-            model=model, max_tokens=max_tokens, retrieval=RetrievalConfig(grounding=Grounding.OPEN)
-        ).model_dump(mode="json")
-        bots = self._new_bots(tenants, config)
+        fields = config.model_copy(update={"model": model, "max_tokens": max_tokens}).model_dump(mode="json")
+        bots = self._new_bots(tenants, fields)
         rows = [(tenant, bot, new_uuid()) for _ in range(each) for tenant, bot in zip(tenants, bots, strict=True)]
         self._write(
             "insert into sessions (tenant_id, chatbot_id, id)"
