@@ -64,7 +64,7 @@ async def test_a_cross_encoder_reorders_and_while_it_is_away_the_order_stays(
         bot,
         {
             "ferry.txt": FERRY.encode(),
-            "harbour.txt": b"The harbour is open when the ferry is there.",
+            "harbour.txt": b"Boats rest in the harbour.",
             "zoo.txt": f"A {LUCKY} leaves no traces.".encode(),
         },
     )
