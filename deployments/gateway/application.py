@@ -90,6 +90,9 @@ def build_app(services: GatewayServices, *, behind_serve: bool = False) -> FastA
     app.state.services = services
     install_error_handlers(app)
     for module in (
+        # First, because routes are looked for in this order, one by one, and these are asked most.
+        chat_routes,
+        embedding_routes,
         account_routes,
         mfa_routes,
         oidc_routes,
@@ -127,8 +130,6 @@ def build_app(services: GatewayServices, *, behind_serve: bool = False) -> FastA
         member_routes,
         invitation_routes,
         platform_routes,
-        chat_routes,
-        embedding_routes,
         health_routes,
     ):
         app.include_router(module.router)
