@@ -12,6 +12,7 @@ from configs.settings import DEMO_EMAIL, DEMO_PASSWORD
 
 FILES = Path(__file__).parent / "demo_files"
 READY_SECONDS = 180.0
+AGAIN_SECONDS = 1.0
 COMPANY = "Aurora Lamps (demo)"
 CHATBOT = {
     "name": "Aurora help desk",
@@ -25,11 +26,16 @@ CHATBOT = {
 
 def seed_demo(url: str, interrupted: Callable[[], bool] = lambda: False) -> str:
     """The id of the demo chatbot, its documents ready. Raises SetupError when the platform does not do its part."""
+    deadline = time.monotonic() + READY_SECONDS
     with httpx.Client(base_url=url, timeout=30) as client:
-        try:
-            return _seed(client, interrupted)
-        except httpx.HTTPError as error:
-            raise SetupError(f"The demo could not be set up ({type(error).__name__}).") from error
+        while True:
+            try:
+                return _seed(client, interrupted)
+            except httpx.TransportError as error:
+                # A replica went while it answered, on a machine that is short of something; what is there is found.
+                if interrupted() or time.monotonic() > deadline:
+                    raise SetupError(f"The demo could not be set up ({type(error).__name__}).") from error
+            time.sleep(AGAIN_SECONDS)
 
 
 def _seed(client: httpx.Client, interrupted: Callable[[], bool]) -> str:
