@@ -30,9 +30,9 @@ def ray_environment(max_connections: int = 7_800) -> dict[str, str]:
         "RAY_worker_maximum_startup_concurrency": "8",
         # Ray would run its workers at niceness 15, behind everything else on the machine; ours serve people.
         "RAY_worker_niceness": "0",
-        # Ingestion comes in runs: a process that waits a minute for the next one costs memory for so long, a new one
+        # Ingestion comes in runs: a process that waits minutes for the next one costs memory for so long, a new one
         # seconds of the processor beside conversations.
-        "RAY_idle_worker_killing_time_threshold_ms": "60000",
+        "RAY_idle_worker_killing_time_threshold_ms": "180000",
     }
 
 
