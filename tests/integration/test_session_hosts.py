@@ -160,7 +160,12 @@ async def test_a_question_arrives_whole(
     await host.start(submit=submit)
     async for _ in hosts.submit(TENANT, SESSION, question, "r1"):
         pass
-    about = {"tenant_id": str(TENANT), "session_id": str(SESSION), "client_id": "c1", "request_id": "r1"}
+    about: dict[str, Any] = {
+        "tenant_id": str(TENANT),
+        "session_id": str(SESSION),
+        "client_id": "c1",
+        "request_id": "r1",
+    }
     about |= {"locale": "", "form": None}
     assert host.calls == [("submit", about | fields)]
 
