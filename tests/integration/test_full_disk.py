@@ -8,10 +8,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from pydantic import SecretStr
 
 from actors.ingestion_supervisor import IngestionSupervisor
-from configs.settings import Settings
 from domain.documents import Document, DocumentStatus
 from domain.errors import StorageFull
 from domain.ids import ChatbotId, TenantId
@@ -19,7 +17,6 @@ from storage.postgres.database import tenant_tx
 from storage.postgres.documents import Documents
 from storage.vectors.store import VectorStore
 from tests.fixtures.conditions import eventually
-from tests.fixtures.database import DATABASE_SECRET, MASTER_KEYS
 from tests.fixtures.knowledge import KnowledgeBase
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
@@ -49,14 +46,8 @@ async def supervisor(
     knowledge: KnowledgeBase, small_disk: Path, redis_url: str, ray_cluster: Any
 ) -> AsyncIterator[IngestionSupervisor]:
     """The real one, with the real pipeline and model, over the small disk."""
-    settings = Settings(
-        object_store_url=str(small_disk),
-        profile="test",
-        redis_url=redis_url,
-        secret_key=SecretStr(DATABASE_SECRET),
-        master_keys=MASTER_KEYS,
-    )
-    supervisor = IngestionSupervisor(settings, knowledge.urls)
+    base = replace(knowledge, objects_url=str(small_disk))
+    supervisor = IngestionSupervisor(base.settings(redis_url), base.urls)
     yield supervisor
     await supervisor.close()
 

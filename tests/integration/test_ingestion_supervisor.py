@@ -6,11 +6,9 @@ from uuid import UUID, uuid4
 
 import numpy as np
 import pytest
-from pydantic import SecretStr
 
 from actors.ingestion_runs import GAVE_UP, MAX_ATTEMPTS
 from actors.ingestion_supervisor import IngestionSupervisor
-from configs.settings import Settings
 from domain.documents import Chunk, Document, DocumentStatus
 from domain.erasure import ErasureKind, ErasureState
 from domain.errors import NotFound
@@ -24,7 +22,6 @@ from storage.postgres.erasures import Erasures
 from storage.postgres.tenant_keys import keys_of
 from storage.vectors.store import VectorStore
 from tests.fixtures.conditions import eventually
-from tests.fixtures.database import DATABASE_SECRET, MASTER_KEYS
 from tests.fixtures.knowledge import KnowledgeBase
 from tests.fixtures.scripted_pipeline import NO_ROOM, POISON, UNWRITABLE, ScriptedPipeline
 
@@ -35,14 +32,7 @@ Bot = tuple[TenantId, ChatbotId]
 async def supervisor(
     knowledge: KnowledgeBase, redis_url: str, pipeline: ScriptedPipeline
 ) -> AsyncIterator[IngestionSupervisor]:
-    settings = Settings(
-        object_store_url=knowledge.objects_url,
-        profile="test",
-        redis_url=redis_url,
-        secret_key=SecretStr(DATABASE_SECRET),
-        master_keys=MASTER_KEYS,
-    )
-    supervisor = IngestionSupervisor(settings, knowledge.urls)
+    supervisor = IngestionSupervisor(knowledge.settings(redis_url), knowledge.urls)
     yield supervisor
     await supervisor.close()
 

@@ -1,11 +1,12 @@
 /** What the model would be told with the settings as they are in the form. */
-import { Badge, Button, Code, Group, Stack, Text, TextInput } from "@mantine/core";
+import { Badge, Button, Group, Stack, Text, TextInput } from "@mantine/core";
 import { useMutation } from "@tanstack/react-query";
 import { useState } from "react";
 
 import { sentence } from "../api/errors";
 import { useServices } from "../api/services";
 import type { ChatbotConfig } from "../api/types";
+import { PromptMessages } from "../chat/PromptMessages";
 
 interface Props {
   bot: string;
@@ -68,16 +69,7 @@ export function PromptPreview({ bot, config }: Props) {
                 </Badge>
               ))}
           </Group>
-          {shown.messages.map((message, place) => (
-            <div key={place}>
-              <Text size="xs" c="dimmed">
-                {message.role}
-              </Text>
-              <Code block style={{ whiteSpace: "pre-wrap" }}>
-                {message.content}
-              </Code>
-            </div>
-          ))}
+          <PromptMessages messages={shown.messages} />
         </Stack>
       )}
     </Stack>

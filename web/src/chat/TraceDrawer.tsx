@@ -1,11 +1,12 @@
 /** How an answer came about: where it is from, why, what it cost, and what was done when. */
-import { Button, Code, Drawer, Group, Loader, Stack, Table, Text, Title } from "@mantine/core";
+import { Button, Drawer, Group, Loader, Stack, Table, Text, Title } from "@mantine/core";
 import { useQuery } from "@tanstack/react-query";
 import type { ReactNode } from "react";
 
 import { sentence } from "../api/errors";
 import { useServices } from "../api/services";
 import type { Trace } from "../api/types";
+import { PromptMessages } from "./PromptMessages";
 import { callName, callUse, money, origin, passages, stageBars, why } from "./trace";
 
 interface Props {
@@ -103,16 +104,7 @@ function Details({ trace }: { trace: Trace }) {
       </Section>
       {trace.messages !== null && trace.messages.length > 0 && (
         <Section title="Prompt">
-          {trace.messages.map((message, place) => (
-            <div key={place}>
-              <Text size="xs" c="dimmed">
-                {message.role}
-              </Text>
-              <Code block style={{ whiteSpace: "pre-wrap" }}>
-                {message.content}
-              </Code>
-            </div>
-          ))}
+          <PromptMessages messages={trace.messages} />
         </Section>
       )}
       {trace.cut && (
